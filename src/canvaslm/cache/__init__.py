@@ -1,0 +1,1 @@
+"""Prefix K/V in pages, and the attention that writes and reads them."""

@@ -1,0 +1,1 @@
+"""The `canvaslm` command: one file per subcommand, and what they draw with."""

@@ -1,0 +1,66 @@
+"""The `canvaslm` command: its subcommands, and how a failure ends it.
+
+Exit codes: 0 done; 1 a bug, or the reader of our output went away; 2 a request that cannot be
+served, with the reason on stderr; 130 interrupted.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from canvaslm.cli import chat, demo, doctor, eval, generate, info, new, train
+from canvaslm.errors import CanvasError
+
+app = typer.Typer(
+    name="canvaslm",
+    help="Text out of noise: an engine for DiffusionGemma, with a small model inside.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("demo")(demo.demo)
+app.command("generate")(generate.generate)
+app.command("chat")(chat.chat)
+app.command("info")(info.info)
+app.command("new")(new.new)
+app.add_typer(train.app, name="train")
+app.command("eval")(eval.evaluate)
+app.command("doctor")(doctor.doctor)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"canvaslm {version('canvaslm')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and stop."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line on `args` (by default the process's own) and exit with its code."""
+    try:
+        app(args=None if args is None else list(args), prog_name="canvaslm")
+    except CanvasError as error:
+        typer.echo(f"canvaslm: {error}", err=True)
+        sys.exit(2)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""`canvaslm info`: what a checkpoint is, from its headers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from canvaslm.cli import options, output
+
+if TYPE_CHECKING:
+    from canvaslm.checkpoint.folder import Checkpoint
+    from canvaslm.model.config import LayerConfig, ModelConfig
+
+
+def info(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="Folder or hub id; without it, the embedded model."),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Print a model's shape, size, tokenizer and generation settings; no weight is read."""
+    from canvaslm.checkpoint.folder import open_checkpoint
+    from canvaslm.engine.lm import POCKET
+
+    checkpoint = open_checkpoint(POCKET if model is None else model)
+    found = {
+        "path": str(checkpoint.path),
+        **_size(checkpoint),
+        **_shape(checkpoint.config),
+        "tokenizer": _tokenizer(checkpoint.path),
+        "generation": dict(checkpoint.generation),
+    }
+    if as_json:
+        output.write_json(found)
+        return
+    for name, value in found.items():
+        for row in _rows(name, value):
+            typer.echo(row)
+
+
+def _size(checkpoint: Checkpoint) -> dict[str, Any]:
+    from canvaslm.model.presets import parameter_count
+
+    return {
+        "parameters": parameter_count(checkpoint.config),
+        "active_parameters": _active(checkpoint.config),
+        "bytes": checkpoint.size,
+        "dtype": str(checkpoint.dtype).removeprefix("torch."),
+    }
+
+
+def _active(config: ModelConfig) -> int:
+    """Parameters a token passes through: of the experts, only the chosen ones."""
+    from canvaslm.model.presets import parameter_count
+
+    total = parameter_count(config)
+    if config.experts is None:
+        return total
+    one_expert = 3 * config.hidden_size * config.experts.intermediate_size
+    idle = config.experts.count - config.experts.top_k
+    return total - len(config.layers) * idle * one_expert
+
+
+def _shape(config: ModelConfig) -> dict[str, Any]:
+    experts = config.experts
+    return {
+        "canvas_length": config.canvas_length,
+        "context": config.max_positions,
+        "vocabulary": config.vocab_size,
+        "hidden_size": config.hidden_size,
+        "intermediate_size": config.intermediate_size,
+        "layers": [f"{count} x {_layer(layer)}" for layer, count in Counter(config.layers).items()],
+        "experts": experts
+        and f"{experts.count}, {experts.top_k} active, width {experts.intermediate_size}",
+    }
+
+
+def _layer(layer: LayerConfig) -> str:
+    reach = "full" if layer.window is None else f"window {layer.window}"
+    return f"{reach}, {layer.heads} heads of {layer.head_dim}, {layer.kv_heads} for K/V"
+
+
+def _tokenizer(folder: Path) -> dict[str, Any] | None:
+    from canvaslm.text.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.from_folder(folder)
+    if tokenizer is None:
+        return None
+    return {
+        "vocabulary": tokenizer.vocab_size,
+        "chat_template": tokenizer.template is not None,
+        "ends_at": [tokenizer.token_text(id) for id in tokenizer.eos_ids],
+    }
+
+
+def _rows(name: str, value: Any) -> list[str]:
+    """One line, or for a list or table a line each."""
+    label = name.replace("_", " ")
+    if isinstance(value, dict):
+        value = [f"{key.replace('_', ' ')}: {_plain(part)}" for key, part in value.items()]
+    parts = value if isinstance(value, list) and value else [_plain(value)]
+    return [f"{label if i == 0 else '':18}  {part}" for i, part in enumerate(parts)]
+
+
+def _plain(value: Any) -> str:
+    if value is None or value is False:
+        return "none"
+    if value is True:
+        return "yes"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,38 @@
+"""Options that several subcommands share, and the loading they stand for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from canvaslm import LM
+
+Mode = Annotated[
+    Literal["diffusion", "ar"],
+    typer.Option(help="Whole canvases at once, or the same weights left to right."),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="A checkpoint folder or a hub id; without it, the embedded model.",
+        show_default=False,
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+Dtype = Annotated[str, typer.Option(help="auto, float32 or bfloat16.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, last.")]
+Seed = Annotated[
+    int | None,
+    typer.Option(help="The same seed gives the same text.", show_default="drawn, and reported"),
+]
+
+
+def load(model: str | None, *, device: str, dtype: str) -> LM:
+    """The model that the options name. Raises what `canvaslm.load` does."""
+    import canvaslm
+
+    return canvaslm.load(model, device=device, dtype=dtype)

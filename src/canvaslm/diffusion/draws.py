@@ -1,0 +1,50 @@
+"""Where the randomness of a canvas comes from: an argument of the loop, so tests can replay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from canvaslm.diffusion.candidate import inverse_cdf
+from canvaslm.diffusion.noise import UniformNoise
+from canvaslm.diffusion.rng import Stream, uniforms
+
+
+class Draws(Protocol):
+    """Random choices for some `rows` of a batch; step 0 is before the first pass of a canvas."""
+
+    def noise(self, rows: Sequence[int], *, canvas: int, step: int) -> Tensor:
+        """Fresh tokens for every position: int64 [B, L]."""
+        ...
+
+    def candidates(self, rows: Sequence[int], p_BLV: Tensor, *, canvas: int, step: int) -> Tensor:
+        """A token for every position, drawn from `p`: int64 [B, L]."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class CounterDraws:
+    """Counter-based: each row has its own seed, so its company in a batch changes nothing."""
+
+    seeds: Sequence[int]
+    length: int
+    rule: UniformNoise
+    device: torch.device
+
+    def noise(self, rows: Sequence[int], *, canvas: int, step: int) -> Tensor:
+        return self.rule.tokens(self._uniforms(rows, canvas, step, Stream.NOISE))
+
+    def candidates(self, rows: Sequence[int], p_BLV: Tensor, *, canvas: int, step: int) -> Tensor:
+        return inverse_cdf(p_BLV, self._uniforms(rows, canvas, step, Stream.CANDIDATE))
+
+    def _uniforms(self, rows: Sequence[int], canvas: int, step: int, stream: Stream) -> Tensor:
+        numbers = [
+            uniforms(self.seeds[row], canvas=canvas, step=step, stream=stream, count=self.length)
+            for row in rows
+        ]
+        return torch.from_numpy(np.stack(numbers)).to(self.device, non_blocking=True)

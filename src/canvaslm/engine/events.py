@@ -1,0 +1,51 @@
+"""What a stream of one answer is made of: drafts of a canvas, pieces of text, the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from canvaslm.engine.result import Result, need_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A whole canvas after one denoising pass. Sequences have one entry for each position.
+
+    canvas     number of the canvas, from 0
+    step       passes this canvas has had, from 1
+    token_ids  the likeliest token everywhere: what would be committed now
+    entropy    doubt about each position in nats; 0 is certain
+    accepted   positions that go into the next pass as they were drawn; the others as fresh noise
+    noisy_ids  the canvas that goes into the next pass
+    """
+
+    canvas: int
+    step: int
+    token_ids: Sequence[int]
+    entropy: Sequence[float]
+    accepted: Sequence[bool]
+    noisy_ids: Sequence[int]
+    decode: Callable[[Sequence[int]], str] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        """`token_ids` as text. Raises MissingTokenizerError without a tokenizer."""
+        return need_text(None if self.decode is None else self.decode(self.token_ids))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """The next piece of the answer, final; all of them joined are the answer's text."""
+
+    delta: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """The end, with the whole answer."""
+
+    result: Result
+
+
+Event = Draft | Text | Done

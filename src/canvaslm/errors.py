@@ -1,0 +1,65 @@
+"""Every exception canvaslm raises on purpose, in one tree.
+
+    CanvasError
+    ├── CheckpointError            a model folder or file cannot be used
+    │   ├── ConfigError            config.json: an unknown key, a missing one, a value that does not fit
+    │   ├── TensorError            a tensor is missing, surplus, or of the wrong shape or type
+    │   ├── CorruptFileError       a file is truncated or is not what its name says
+    │   └── MissingTokenizerError  the checkpoint has no tokenizer, and text was asked for
+    ├── ParameterError             a request parameter is of the wrong type or out of range
+    │   └── ContextLengthError     prompt and answer do not fit the model's context
+    ├── TemplateError              the chat template refused these messages
+    ├── TaskError                  a task has no such name, split or bin
+    ├── StorageError               the disk is full or may not be written
+    └── TrainingError              a training run cannot start, continue or be resumed
+
+Each message says what was wrong, what was expected and what to do.
+"""
+
+
+class CanvasError(Exception):
+    """The root: `except canvaslm.CanvasError` catches whatever this package raises on purpose."""
+
+
+class CheckpointError(CanvasError):
+    """A model folder or file cannot be used."""
+
+
+class ConfigError(CheckpointError):
+    """A model configuration has an unknown key, lacks one, or holds a value that does not fit."""
+
+
+class TensorError(CheckpointError):
+    """A tensor is missing, surplus, or of the wrong shape or type; the message names it."""
+
+
+class CorruptFileError(CheckpointError):
+    """A file is truncated or is not what its name says."""
+
+
+class MissingTokenizerError(CheckpointError):
+    """The checkpoint has no tokenizer, so it can be used with token ids only."""
+
+
+class ParameterError(CanvasError, ValueError):
+    """A request parameter is of the wrong type or out of range."""
+
+
+class ContextLengthError(ParameterError):
+    """The prompt, or the prompt and the answer together, do not fit the model's context."""
+
+
+class TemplateError(CanvasError, ValueError):
+    """The chat template refused these messages."""
+
+
+class TaskError(CanvasError, ValueError):
+    """A task has no such name, split or bin, or its data cannot be found."""
+
+
+class StorageError(CanvasError, OSError):
+    """The disk is full or may not be written; nothing half-written was left behind."""
+
+
+class TrainingError(CanvasError):
+    """A training run cannot start, continue or be resumed."""

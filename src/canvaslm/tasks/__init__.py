@@ -1,0 +1,28 @@
+"""Tasks that train, measure and show a model: a generator and a scorer each."""
+
+from importlib import import_module
+
+from canvaslm.errors import TaskError
+from canvaslm.tasks.task import Example, Score, Split, Task, split_of
+
+_HOMES = {
+    "sudoku": ("sudoku", "Sudoku"),
+    "scenes": ("scenes", "Scenes"),
+    "ask": ("ask", "Ask"),
+    "json": ("records", "Records"),
+    "code": ("code", "Code"),
+}
+
+TASKS: tuple[str, ...] = tuple(_HOMES)
+
+
+def get(name: str) -> Task:
+    """The task called `name`. Raises TaskError, listing the names, if there is none."""
+    if name not in _HOMES:
+        raise TaskError(f"task {name!r} does not exist: use one of {', '.join(TASKS)}")
+    module, attribute = _HOMES[name]
+    task: Task = getattr(import_module(f"canvaslm.tasks.{module}"), attribute)()
+    return task
+
+
+__all__ = ["TASKS", "Example", "Score", "Split", "Task", "get", "split_of"]

@@ -1,0 +1,1 @@
+"""Text at the edges: messages become token ids, token ids become text and spans."""

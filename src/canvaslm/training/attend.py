@@ -1,0 +1,87 @@
+"""The two `Attend` objects of training: a causal pass that records K/V, a canvas that reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from canvaslm.model.config import ModelConfig
+
+# B batch, N document tokens, P longest prefix, L canvas, H heads, G kv heads, d head
+
+
+def repeat_heads(k: Tensor, q: Tensor) -> Tensor:
+    """Each of the G kv heads beside the queries of its group: [B, H, N, d]."""
+    return k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)
+
+
+@dataclass
+class RecordingCausal:
+    """Causal attention over whole documents; keeps every layer's K/V for the denoiser to read.
+
+    Documents are padded on the right, so causality alone keeps padding out of sight.
+    """
+
+    config: ModelConfig
+    keys: list[Tensor] = field(default_factory=list)
+    values: list[Tensor] = field(default_factory=list)
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        self.keys.append(k)
+        self.values.append(v)
+        k, v = repeat_heads(k, q), repeat_heads(v, q)
+        window, length = self.config.layers[layer].window, q.shape[2]
+        if window is None or window >= length:
+            return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0)
+        place = torch.arange(length, device=q.device)
+        distance = place[:, None] - place[None, :]
+        mask = (distance >= 0) & (distance < window)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
+
+    def rows(self, row_R: Tensor) -> RecordingCausal:
+        """The recording seen from `R` canvases, canvas r over document `row_R[r]`."""
+        return RecordingCausal(
+            self.config, [k[row_R] for k in self.keys], [v[row_R] for v in self.values]
+        )
+
+
+@dataclass
+class ReadingCanvas:
+    """Bidirectional attention of each canvas over its document's prefix and over itself.
+
+    `prefix_B` is each example's number of visible document tokens; sliding layers see the last
+    window - 1 of them. Gradients flow into the recorded K/V.
+    """
+
+    recorded: RecordingCausal
+    prefix_B: Tensor
+    longest: int = field(init=False)
+    masks: Mapping[int | None, Tensor | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        shortest, self.longest = int(self.prefix_B.min()), int(self.prefix_B.max())
+        windows = {layer.window for layer in self.recorded.config.layers}
+        self.masks = {window: self.visible(window, shortest) for window in windows}
+
+    def visible(self, window: int | None, shortest: int) -> Tensor | None:
+        """[B, 1, 1, P], or None where the whole prefix is visible to everyone."""
+        if shortest == self.longest and (window is None or self.longest < window):
+            return None
+        place_P = torch.arange(self.longest, device=self.prefix_B.device)
+        visible_BP = place_P < self.prefix_B[:, None]
+        if window is not None:
+            visible_BP = visible_BP & (place_P > self.prefix_B[:, None] - window)
+        return visible_BP[:, None, None, :]
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        k = torch.cat((self.recorded.keys[layer][:, :, : self.longest], k), dim=2)
+        v = torch.cat((self.recorded.values[layer][:, :, : self.longest], v), dim=2)
+        mask = self.masks[self.recorded.config.layers[layer].window]
+        if mask is not None:
+            mask = F.pad(mask, (0, q.shape[2]), value=True).expand(-1, -1, q.shape[2], -1)
+        k, v = repeat_heads(k, q), repeat_heads(v, q)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)

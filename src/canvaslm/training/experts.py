@@ -1,0 +1,140 @@
+"""The mixture of experts as one operation with its own gradient, so that compilation stays whole.
+
+Same maths as `model.moe.Experts.forward`, tested equal. Tokens are grouped by expert once; every
+elementwise pass runs over all groups together, only the matrix products loop over experts.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# T tokens, K experts per token, S = T * K slots sorted by expert, D hidden, E experts, I intermediate
+
+
+def _each(counts: list[int]) -> list[tuple[int, slice]]:
+    """(expert, its slots) for every expert that has any."""
+    spans, start = [], 0
+    for expert, count in enumerate(counts):
+        if count:
+            spans.append((expert, slice(start, start + count)))
+        start += count
+    return spans
+
+
+def _activate(gate_up_SJ: Tensor) -> Tensor:
+    gate, up = gate_up_SJ.chunk(2, dim=-1)
+    return F.gelu(gate, approximate="tanh") * up
+
+
+@torch.library.custom_op("canvaslm::experts", mutates_args=())
+def experts(
+    x_TD: Tensor, weights_TK: Tensor, index_TK: Tensor, gate_up: Tensor, down: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Weighted sum over each token's experts, and what the gradient needs: order, gate-up, y."""
+    order_S = index_TK.flatten().argsort(stable=True)
+    counts = torch.bincount(index_TK.flatten(), minlength=gate_up.shape[0]).tolist()
+    x_SD = x_TD[order_S // index_TK.shape[1]]
+    gate_up_SJ = x_TD.new_empty(len(order_S), gate_up.shape[1])
+    for e, span in _each(counts):
+        torch.mm(x_SD[span], gate_up[e].t(), out=gate_up_SJ[span])
+    active_SI = _activate(gate_up_SJ)
+    y_SD = torch.empty_like(x_SD)
+    for e, span in _each(counts):
+        torch.mm(active_SI[span], down[e].t(), out=y_SD[span])
+    place_S = torch.empty_like(order_S)
+    place_S[order_S] = torch.arange(len(order_S), device=order_S.device)
+    y_TKD = y_SD[place_S].view(*index_TK.shape, -1)
+    mixed_TD = (y_TKD * weights_TK[..., None].to(y_TKD.dtype)).sum(dim=1)
+    return mixed_TD, order_S, gate_up_SJ, y_TKD
+
+
+@experts.register_fake
+def _(
+    x_TD: Tensor, weights_TK: Tensor, index_TK: Tensor, gate_up: Tensor, down: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    tokens, top_k = index_TK.shape
+    slots = tokens * top_k
+    return (
+        torch.empty_like(x_TD),
+        index_TK.new_empty(slots),
+        x_TD.new_empty(slots, gate_up.shape[1]),
+        x_TD.new_empty(tokens, top_k, x_TD.shape[1]),
+    )
+
+
+@torch.library.custom_op("canvaslm::experts_backward", mutates_args=())
+def experts_backward(
+    grad_TD: Tensor,
+    x_TD: Tensor,
+    weights_TK: Tensor,
+    index_TK: Tensor,
+    gate_up: Tensor,
+    down: Tensor,
+    order_S: Tensor,
+    gate_up_SJ: Tensor,
+    y_TKD: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of x, weights, gate_up and down."""
+    top_k = index_TK.shape[1]
+    counts = torch.bincount(index_TK.flatten(), minlength=gate_up.shape[0]).tolist()
+    grad_weights_TK = torch.einsum("td,tkd->tk", grad_TD, y_TKD).to(weights_TK.dtype)
+    token_S = order_S // top_k
+    grad_y_SD = grad_TD[token_S] * weights_TK.flatten()[order_S, None].to(grad_TD.dtype)
+    active_SI = _activate(gate_up_SJ)
+    grad_active_SI = torch.empty_like(active_SI)
+    grad_down = torch.zeros_like(down)
+    for e, span in _each(counts):
+        torch.mm(grad_y_SD[span], down[e], out=grad_active_SI[span])
+        torch.mm(grad_y_SD[span].t(), active_SI[span], out=grad_down[e])
+    gate, up = gate_up_SJ.chunk(2, dim=-1)
+    grad_gate = torch.ops.aten.gelu_backward(grad_active_SI * up, gate, approximate="tanh")
+    grad_up = grad_active_SI * F.gelu(gate, approximate="tanh")
+    grad_gate_up_SJ = torch.cat((grad_gate, grad_up), dim=-1)
+    x_SD = x_TD[token_S]
+    grad_x_SD = torch.empty_like(x_SD)
+    grad_gate_up = torch.zeros_like(gate_up)
+    for e, span in _each(counts):
+        torch.mm(grad_gate_up_SJ[span], gate_up[e], out=grad_x_SD[span])
+        torch.mm(grad_gate_up_SJ[span].t(), x_SD[span], out=grad_gate_up[e])
+    place_S = torch.empty_like(order_S)
+    place_S[order_S] = torch.arange(len(order_S), device=order_S.device)
+    grad_x_TD = grad_x_SD[place_S].view(*index_TK.shape, -1).sum(dim=1)
+    return grad_x_TD, grad_weights_TK, grad_gate_up, grad_down
+
+
+@experts_backward.register_fake
+def _(
+    grad_TD: Tensor,
+    x_TD: Tensor,
+    weights_TK: Tensor,
+    index_TK: Tensor,
+    gate_up: Tensor,
+    down: Tensor,
+    order_S: Tensor,
+    gate_up_SJ: Tensor,
+    y_TKD: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return (
+        torch.empty_like(x_TD),
+        torch.empty_like(weights_TK),
+        torch.empty_like(gate_up),
+        torch.empty_like(down),
+    )
+
+
+def _save(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    _, order_S, gate_up_SJ, y_TKD = output
+    ctx.save_for_backward(*inputs, order_S, gate_up_SJ, y_TKD)
+
+
+def _gradient(ctx, grad_TD, *unused):  # type: ignore[no-untyped-def]
+    x, weights, index, gate_up, down, order, gate_up_SJ, y = ctx.saved_tensors
+    grad_x, grad_weights, grad_gate_up, grad_down = experts_backward(
+        grad_TD.contiguous(), x, weights, index, gate_up, down, order, gate_up_SJ, y
+    )
+    return grad_x, grad_weights, None, grad_gate_up, grad_down
+
+
+experts.register_autograd(_gradient, setup_context=_save)

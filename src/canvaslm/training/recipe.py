@@ -1,0 +1,130 @@
+"""A training recipe: everything that decides what a run learns, in one frozen object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from canvaslm.errors import TrainingError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """A micro-batch of every `every`-th step: its tasks, number of documents, length of canvases.
+
+    tasks          share of each task by name
+    documents      prompts per micro-batch; each carries `canvases` noised canvases
+    canvas_length  tokens per canvas; a `wide_share` of the micro-batches takes 256 instead
+    causal_share   share of micro-batches whose encoder also reads the answer (causal loss)
+    causal_prompt  whether the causal loss covers the prompt, too
+    pinned_share   share of canvases whose given tokens (Sudoku clues) are left clean
+    every, phase   takes part in the steps with step % every == phase
+    """
+
+    tasks: Mapping[str, float]
+    documents: int
+    canvas_length: int
+    canvases: int = 1
+    wide_share: float = 0.0
+    causal_share: float = 1.0
+    causal_prompt: bool = True
+    pinned_share: float = 0.0
+    every: int = 1
+    phase: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.tasks or any(share <= 0 for share in self.tasks.values()):
+            raise TrainingError(f"a mixture needs tasks with positive shares, got {self.tasks!r}")
+        for name in ("documents", "canvas_length", "canvases", "every"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"{name} must be at least 1, got {getattr(self, name)!r}")
+        for name in ("wide_share", "causal_share", "pinned_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise TrainingError(f"{name} must lie in [0, 1], got {getattr(self, name)!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Model size, data and optimiser of one run. The same recipe and seed give the same weights.
+
+    The learning rates rise over `warmup` steps, stay, and fall linearly to zero over the last
+    `decay` share of `steps`.
+    """
+
+    name: str
+    hidden_size: int
+    num_layers: int
+    vocab_size: int
+    mixtures: tuple[Mixture, ...]
+    steps: int
+    seed: int = 0
+    bins: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    matrix_lr: float = 0.02
+    vector_lr: float = 0.003
+    weight_decay: float = 0.01
+    warmup: int = 100
+    decay: float = 0.3
+    clip: float = 1.0
+    ema: float = 0.995
+    save_every: int = 100
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.warmup < 0 or not 0 <= self.decay <= 1:
+            raise TrainingError(
+                f"a schedule needs steps >= 1, warmup >= 0 and decay in [0, 1], got "
+                f"{self.steps!r}, {self.warmup!r}, {self.decay!r}"
+            )
+        if self.hidden_size % 32:
+            raise TrainingError(f"hidden_size must be a multiple of 32, got {self.hidden_size!r}")
+
+    def rate(self, step: int) -> float:
+        """The share of the full learning rate at `step`, counted from 0."""
+        rising = (step + 1) / max(1, self.warmup)
+        falling = (self.steps - step) / max(1.0, self.decay * self.steps)
+        return min(1.0, rising, falling)
+
+
+def pocket(*, size: int = 128, steps: int = 6000, seed: int = 0) -> Recipe:
+    """The embedded model. `size` is the one dial: hidden width, everything else follows."""
+    return Recipe(
+        name="pocket",
+        hidden_size=size,
+        num_layers=6,
+        vocab_size=2048,
+        steps=steps,
+        seed=seed,
+        mixtures=(
+            Mixture(
+                tasks={"sudoku": 1.0},
+                documents=32,
+                canvases=2,
+                canvas_length=96,
+                wide_share=0.08,
+                causal_share=0.15,
+                causal_prompt=False,
+                pinned_share=0.5,
+            ),
+            Mixture(
+                tasks={"scenes": 1.0}, documents=14, canvas_length=128, wide_share=0.1, every=3
+            ),
+            Mixture(
+                tasks={"json": 0.65, "ask": 0.35},
+                documents=24,
+                canvas_length=64,
+                wide_share=0.1,
+                every=3,
+                phase=1,
+            ),
+            Mixture(
+                tasks={"code": 1.0},
+                documents=14,
+                canvas_length=64,
+                wide_share=0.1,
+                every=3,
+                phase=2,
+            ),
+        ),
+        bins={
+            "sudoku": {"40+": 0.45, "36-39": 0.2, "30-35": 0.2, "24-29": 0.12, "<24": 0.03},
+        },
+    )

@@ -1,0 +1,38 @@
+"""A run's state on disk: tensors in safetensors, written beside the old file and renamed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from canvaslm.errors import StorageError, TrainingError
+
+
+def save_state(folder: Path, tensors: dict[str, Tensor], step: int) -> None:
+    """Write `state.safetensors` atomically. Raises StorageError and keeps the old one."""
+    temporary, final = folder / "state.safetensors.new", folder / "state.safetensors"
+    try:
+        contiguous = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
+        save_file(contiguous, temporary, metadata={"step": str(step)})
+        os.replace(temporary, final)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(
+            f"cannot save the training state to {final}: {error}; the last saved state is "
+            "untouched: free some space and run again with --resume"
+        ) from error
+
+
+def load_state(folder: Path) -> tuple[dict[str, Tensor], int]:
+    """The tensors and the step of the last save. Raises TrainingError if the file is damaged."""
+    path = folder / "state.safetensors"
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            return {name: file.get_tensor(name) for name in file.keys()}, int(metadata["step"])  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise TrainingError(f"{path} is no training state: {error}; start a new run") from error

@@ -1,0 +1,104 @@
+"""`canvaslm generate`."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Run
+
+import canvaslm
+
+FEW = ("--max-tokens", 12, "--max-steps", 3, "--seed", 5)
+
+
+def test_json_is_one_document_with_what_the_answer_took(run: Run, checkpoint: Path) -> None:
+    done = run("generate", "hello", "--model", checkpoint, "--json", *FEW)
+    assert done.code == 0
+    document = json.loads(done.out)
+    assert set(document) == {"text", "token_ids", "finish_reason", "usage", "seed"}
+    assert set(document["usage"]) == {
+        "prompt_tokens",
+        "completion_tokens",
+        "canvases",
+        "steps",
+        "tokens_per_forward",
+        "seconds",
+    }
+    assert len(document["token_ids"]) == document["usage"]["completion_tokens"] <= 12
+    assert document["finish_reason"] in ("stop", "length")
+    assert document["seed"] == 5
+
+
+@pytest.mark.parametrize("mode", ["diffusion", "ar"])
+def test_says_what_the_library_says(run: Run, checkpoint: Path, mode: str) -> None:
+    params = canvaslm.Params(max_tokens=12, seed=5)
+    expected = canvaslm.load(checkpoint).generate("hello", params=params, mode=mode)
+    options = ("--max-tokens", 12, "--seed", 5, "--mode", mode)
+    done = run("generate", "hello", "--model", checkpoint, *options)
+    assert done.out == expected.text + "\n"
+
+
+def test_a_prompt_may_come_from_standard_input(run: Run, checkpoint: Path) -> None:
+    given = run("generate", "hello", "--model", checkpoint, *FEW)
+    piped = run("generate", "--model", checkpoint, *FEW, stdin="hello\n")
+    assert piped.out == given.out
+
+
+def test_without_a_seed_one_is_drawn_and_reported(run: Run, checkpoint: Path) -> None:
+    common = ("--model", checkpoint, "--json", "--max-tokens", 12, "--max-steps", 3)
+    first = json.loads(run("generate", "hello", *common).out)
+    again = json.loads(run("generate", "hello", *common, "--seed", first["seed"]).out)
+    assert again["text"] == first["text"]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--max-tokens", "-3"), "max_tokens"),
+        (("--seed", "abc"), "--seed"),
+        (("--seed", "-1"), "seed"),
+        (("--mode", "sideways"), "--mode"),
+        (("--max-steps", "0"), "max_steps"),
+        (("--temperature", "0.5"), "temperature"),
+        (("--mode", "ar", "--max-steps", "3"), "max_steps"),
+        (("--mode", "ar", "--watch"), "--watch"),
+        (("--watch",), "terminal"),
+        (("--max-tokens", "2000"), "context"),
+        (("--max-tokenz", "3"), "--max-tokenz"),
+        (("--device", "abacus"), "abacus"),
+        (("--dtype", "int3"), "int3"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_with_a_reason(
+    run: Run, checkpoint: Path, options: tuple[str, ...], reason: str
+) -> None:
+    done = run("generate", "hello", "--model", checkpoint, *options)
+    assert done.code == 2
+    assert done.out == ""
+    assert reason in done.err
+    assert "Traceback" not in done.err
+
+
+def test_an_empty_prompt_is_refused(run: Run, checkpoint: Path) -> None:
+    done = run("generate", "--model", checkpoint, stdin="\n")
+    assert (done.code, done.out) == (2, "")
+    assert "empty" in done.err
+
+
+def test_a_missing_folder_is_refused(run: Run, tmp_path: Path) -> None:
+    done = run("generate", "hello", "--model", tmp_path / "nowhere")
+    assert (done.code, done.out) == (2, "")
+    assert "nowhere" in done.err
+
+
+def test_a_folder_that_is_no_checkpoint_is_refused(run: Run, tmp_path: Path) -> None:
+    done = run("generate", "hello", "--model", tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert "config.json" in done.err
+
+
+def test_a_checkpoint_without_tokenizer_says_so(run: Run, tmp_path: Path) -> None:
+    run("new", tmp_path / "new", "--layers", 1, "--scale", 0.1)
+    done = run("generate", "hello", "--model", tmp_path / "new")
+    assert (done.code, done.out) == (2, "")
+    assert "tokenizer.json" in done.err
