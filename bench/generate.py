@@ -12,6 +12,7 @@ import argparse
 import json
 import random
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -210,7 +211,7 @@ def main() -> None:
             row.engine: rows[0].tokens_per_second / row.tokens_per_second for row in rows[1:]
         },
     }
-    print(json.dumps(report, indent=2) if options.json else table(report))
+    sys.stdout.write((json.dumps(report, indent=2) if options.json else table(report)) + "\n")
 
 
 def table(report: dict[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 import io
 import itertools
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,19 @@ def test_watching_draws_each_draft_and_returns_the_answer() -> None:
     console = Console(file=io.StringIO(), force_terminal=True)
     assert watch(iter(events), draw, console=console) is answer
     assert drawn == [("", 1), ("a", 2)]
+
+
+def test_the_picture_that_stays_has_no_noise() -> None:
+    first = replace(draft(1), noisy_ids=(7, 8))
+    events: list[Event] = [first, Done(result=result("ab"))]
+    drawn: list[Sequence[int]] = []
+
+    def draw(said: str, seen: Draft) -> str:
+        drawn.append(seen.noisy_ids)
+        return said
+
+    watch(iter(events), draw, console=Console(file=io.StringIO(), force_terminal=True), keep=True)
+    assert drawn == [(7, 8), (10, 11)]
 
 
 def test_a_doubtful_position_shows_the_noise_that_stands_there(checkpoint: Path) -> None:

@@ -56,7 +56,8 @@ class Pool:
             page.holders = 1
             return page
         shape = (layer.kv_heads, self.page_size, layer.head_dim)
-        keys, values = torch.empty((2, *shape), device=self.device, dtype=self.dtype)
+        with torch.inference_mode(False):  # so that a page may be written in either mode later
+            keys, values = torch.empty((2, *shape), device=self.device, dtype=self.dtype)
         return Page(keys, values)
 
     def drop(self, page: Page) -> None:

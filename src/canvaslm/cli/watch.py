@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
@@ -42,19 +43,22 @@ def watch(
 ) -> Result:
     """Draw each draft of a stream, given the text before it, and return the answer.
 
-    The last picture is wiped off at the end unless `keep`.
+    The last picture is wiped off at the end or, with `keep`, drawn once more without noise.
     """
-    said = ""
+    said, last = "", None
     with Live(console=console, auto_refresh=False, transient=not keep) as live:
         for event in events:
             match event:
                 case Delta(delta=delta):
                     said += delta
                 case Draft():
-                    due = time.perf_counter() + FRAME
+                    last, due = event, time.perf_counter() + FRAME
                     live.update(draw(said, event), refresh=True)
                     time.sleep(max(0.0, due - time.perf_counter()))
                 case Done(result=result):
+                    if keep and last is not None:
+                        settled = replace(last, noisy_ids=last.token_ids)
+                        live.update(draw(said, settled), refresh=True)
                     return result
     raise AssertionError("a stream ends with Done")
 

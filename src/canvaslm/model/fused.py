@@ -39,11 +39,7 @@ def gated(gate_up: Tensor) -> Tensor:
     """
     gate, up = gate_up.chunk(2, dim=-1)
     return (
-        torch.addcmul(SLOPE, gate, gate, value=GELU_CUBE)
-        .mul_(gate)
-        .sigmoid_()
-        .mul_(gate)
-        .mul_(up)
+        torch.addcmul(SLOPE, gate, gate, value=GELU_CUBE).mul_(gate).sigmoid_().mul_(gate).mul_(up)
     )
 
 
@@ -119,7 +115,8 @@ class FusedLayer:
             self.experts = FusedExperts(layer.router, layer.experts, experts_in)
             self.mlp_out, self.experts_out = weight_of(layer.mlp_out), weight_of(layer.experts_out)
         self.feedforward_out = weight_of(layer.feedforward_out)
-        self.scalar = {True: float(layer.encode_scalar), False: float(layer.denoise_scalar)}
+        encode, denoise = (layer.get_buffer(f"{mode}_scalar") for mode in ("encode", "denoise"))
+        self.scalar = {True: float(encode), False: float(denoise)}
 
     def __call__(
         self, h_TD: Tensor, turn: Turn, attend: Attend, *, batch: int, causal: bool

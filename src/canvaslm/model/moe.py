@@ -12,7 +12,7 @@ from canvaslm.model.config import ExpertsConfig
 
 
 class Router(nn.Module):
-    """p = softmax(proj(rms(h) * scale / sqrt(D))); keep the top K, renormalise, scale per expert."""
+    """p = softmax(proj(rms(h) * scale / sqrt(D))); the top K renormalised, times expert_scale."""
 
     def __init__(self, hidden_size: int, experts: ExpertsConfig, *, eps: float) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Experts(nn.Module):
         order = index_TK.flatten().argsort(stable=True)  # [T * K], slots sorted by expert
         token = order // top_k
         counts = torch.bincount(index_TK.flatten(), minlength=self.gate_up.shape[0]).tolist()
-        rows = x_TD[token].split(counts)
+        rows = torch.split(x_TD[token], counts)
         outputs = [self.expert(e, rows_e) if counts[e] else rows_e for e, rows_e in enumerate(rows)]
         weighted = torch.cat(outputs) * weights_TK.flatten()[order, None]
         return torch.zeros_like(x_TD).index_add(0, token, weighted.to(x_TD.dtype))

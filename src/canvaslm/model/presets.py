@@ -25,11 +25,16 @@ def pattern(
 
 
 def attention(
-    *, heads: int, kv_heads: tuple[int, int], head_dim: tuple[int, int], window: int
+    *,
+    heads: int,
+    kv_heads: tuple[int, int],
+    head_dim: tuple[int, int],
+    window: int,
+    local: RopeConfig = LOCAL,
 ) -> tuple[LayerConfig, LayerConfig]:
     """A sliding layer and a full one; pairs give the sliding layer's value first."""
     sliding = LayerConfig(
-        heads=heads, kv_heads=kv_heads[0], head_dim=head_dim[0], window=window, rope=LOCAL
+        heads=heads, kv_heads=kv_heads[0], head_dim=head_dim[0], window=window, rope=local
     )
     full = LayerConfig(
         heads=heads, kv_heads=kv_heads[1], head_dim=head_dim[1], window=None, rope=GLOBAL
@@ -37,18 +42,40 @@ def attention(
     return sliding, full
 
 
+def pocket(
+    *,
+    hidden_size: int = 128,
+    layers: int = 6,
+    vocab_size: int = 2048,
+    eos_ids: tuple[int, ...] = (1, 6),
+) -> ModelConfig:
+    """The embedded model's shape: two sliding layers to each full one, 8 experts with 2 active.
+
+    The sliding layers' RoPE base is 1709 rather than 10,000, which puts the second of the 16
+    frequencies at one turn per 10 tokens: the pitch of a Sudoku row with its line end.
+    """
+    heads = hidden_size // 32
+    kinds = attention(
+        heads=heads,
+        kv_heads=(max(1, heads // 2), 1),
+        head_dim=(32, 64),
+        window=512,
+        local=RopeConfig(theta=1709.0),
+    )
+    return ModelConfig(
+        vocab_size=vocab_size,
+        hidden_size=hidden_size,
+        intermediate_size=2 * hidden_size,
+        layers=pattern(*kinds, run=2, count=layers),
+        experts=ExpertsConfig(count=8, top_k=2, intermediate_size=hidden_size // 2),
+        max_positions=8192,
+        eos_ids=eos_ids,
+    )
+
+
 PRESETS: Mapping[str, ModelConfig] = MappingProxyType(
     {
-        "pocket": ModelConfig(
-            vocab_size=2048,
-            hidden_size=160,
-            intermediate_size=320,
-            layers=pattern(
-                *attention(heads=4, kv_heads=(2, 1), head_dim=(32, 64), window=512), run=2, count=6
-            ),
-            experts=ExpertsConfig(count=8, top_k=2, intermediate_size=96),
-            max_positions=8192,
-        ),
+        "pocket": pocket(),
         "2b": ModelConfig(
             vocab_size=262_144,
             hidden_size=2048,

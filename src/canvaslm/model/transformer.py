@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -52,7 +53,7 @@ class GatedMLP(nn.Module):
 
 
 class Attention(nn.Module):
-    """Grouped-query attention with normalised q, k and v; full layers take V from the K projection."""
+    """Grouped-query attention with normalised q, k and v; V of full layers is the K projection."""
 
     def __init__(self, hidden_size: int, layer: LayerConfig, *, eps: float) -> None:
         super().__init__()
@@ -128,7 +129,7 @@ class Layer(nn.Module):
 
 
 class SelfConditioning(nn.Module):
-    """Adds what the last step believed: rms(embedding + down(gelu(gate(n)) * up(n))), n = norm(soft)."""
+    """Adds what the last step believed: rms(embedding + mlp(norm(soft)))."""
 
     def __init__(self, hidden_size: int, intermediate_size: int, *, eps: float) -> None:
         super().__init__()
@@ -152,7 +153,9 @@ class Transformer(nn.Module):
         self.config = config
         size, eps = config.hidden_size, config.norm_eps
         self.embedding = nn.Parameter(torch.empty(config.vocab_size, size))
-        self.layers = nn.ModuleList(Layer(config, i) for i in range(len(config.layers)))
+        self.layers: Sequence[Layer] = nn.ModuleList(  # type: ignore[assignment]
+            Layer(config, i) for i in range(len(config.layers))
+        )
         self.norm = RMSNorm(size, eps=eps)
         self.self_conditioning = SelfConditioning(size, config.intermediate_size, eps=eps)
 

@@ -1,0 +1,1 @@
+"""Training: the published objective, recipes, and runs that survive being killed."""

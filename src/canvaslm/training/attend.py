@@ -1,4 +1,4 @@
-"""The two `Attend` objects of training: a causal pass that records K/V, a canvas that reads them."""
+"""The `Attend` objects of training: a causal pass records K/V, a canvas reads them."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# T tokens, K experts per token, S = T * K slots sorted by expert, D hidden, E experts, I intermediate
+# T tokens, K experts per token, S = T * K slots sorted by expert, D hidden, I intermediate, J = 2 I
 
 
 def _each(counts: list[int]) -> list[tuple[int, slice]]:

@@ -8,7 +8,6 @@ their self-conditioning; the loss is plain cross-entropy over all canvas positio
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,8 +19,6 @@ from canvaslm.training.attend import ReadingCanvas, RecordingCausal
 from canvaslm.training.data import Batch
 
 # B documents, N document tokens, R canvases (whole multiples of B), L canvas length, D hidden
-
-CrossEntropy = Callable[[Transformer, Tensor, Tensor, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True)
@@ -37,17 +34,11 @@ class Losses:
         return self.causal + self.canvas
 
 
-def cross_entropy(
-    model: Transformer, hidden: Tensor, target: Tensor, mask: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy of unembed(hidden) [B, N, V] at `target` [B, N], and the hits' mean."""
-    logits = model.unembed(hidden)
-    loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none")
-    hits = (logits.argmax(dim=-1) == target).flatten().float()
-    if mask is None:
-        return loss.mean(), hits.mean()
-    weight = mask.flatten().float()
-    return (loss * weight).sum() / weight.sum().clamp(min=1), (hits * weight).mean()
+def token_losses(model: Transformer, hidden: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of unembed(hidden [B, N, D]) at `target` [B, N], and the hits: both [B * N]."""
+    logits = model.unembed(hidden).flatten(0, 1)
+    target = target.flatten()
+    return F.cross_entropy(logits, target, reduction="none"), logits.argmax(dim=-1) == target
 
 
 def losses(model: Transformer, batch: Batch) -> Losses:
@@ -55,18 +46,23 @@ def losses(model: Transformer, batch: Batch) -> Losses:
     recorded = RecordingCausal(model.config)
     positions_1N = torch.arange(batch.documents_BN.shape[1], device=batch.documents_BN.device)[None]
     hidden_BND = model.encode(batch.documents_BN, positions_1N, recorded)
-    causal = hidden_BND.sum() * 0
-    if bool(batch.causal_BN.any()):
-        causal, _ = cross_entropy(
-            model, hidden_BND[:, :-1], batch.documents_BN[:, 1:], batch.causal_BN[:, 1:]
-        )
+    causal = causal_loss(model, hidden_BND, batch)
     canvases = len(batch.clean_RL) // len(batch.documents_BN)
     row_R = torch.arange(len(batch.documents_BN)).repeat_interleave(canvases)
     soft_RLD = first_guess(model, batch, recorded, row_R)
     context, positions_RL = reading(recorded, batch, row_R)
     hidden_RLD = model.denoise(batch.noised_RL, soft_RLD, positions_RL, context)
-    canvas, accuracy = cross_entropy(model, hidden_RLD, batch.clean_RL, None)
-    return Losses(causal, canvas, accuracy.detach())
+    loss_T, hit_T = token_losses(model, hidden_RLD, batch.clean_RL)
+    return Losses(causal, loss_T.mean(), hit_T.float().mean())
+
+
+def causal_loss(model: Transformer, hidden_BND: Tensor, batch: Batch) -> Tensor:
+    """Mean next-token cross-entropy of the encoder over the marked tokens; 0 if none are."""
+    marked_T = batch.causal_BN[:, 1:].flatten()
+    if not bool(marked_T.any()):
+        return hidden_BND.new_zeros(())
+    loss_T, _ = token_losses(model, hidden_BND[:, :-1], batch.documents_BN[:, 1:])
+    return (loss_T * marked_T).sum() / marked_T.sum()
 
 
 @torch.no_grad()
@@ -80,7 +76,7 @@ def first_guess(
     if len(sighted):
         context, positions = reading(recorded, batch, row_R[sighted.cpu()])
         hidden = model.denoise(batch.noised_RL[sighted], None, positions, context)
-        soft_RLD[sighted] = model.soften(model.unembed(hidden))
+        soft_RLD[sighted] = model.soften(model.unembed(hidden)).to(soft_RLD.dtype)
     return soft_RLD
 
 

@@ -14,7 +14,8 @@ class Mixture:
 
     tasks          share of each task by name
     documents      prompts per micro-batch; each carries `canvases` noised canvases
-    canvas_length  tokens per canvas; a `wide_share` of the micro-batches takes 256 instead
+    canvas_length  tokens per canvas; a `wide_share` of the micro-batches takes `wide_length`
+                   instead, so that answers also learn to end in a canvas of full size
     causal_share   share of micro-batches whose encoder also reads the answer (causal loss)
     causal_prompt  whether the causal loss covers the prompt, too
     pinned_share   share of canvases whose given tokens (Sudoku clues) are left clean
@@ -26,6 +27,7 @@ class Mixture:
     canvas_length: int
     canvases: int = 1
     wide_share: float = 0.0
+    wide_length: int = 256
     causal_share: float = 1.0
     causal_prompt: bool = True
     pinned_share: float = 0.0
@@ -35,7 +37,7 @@ class Mixture:
     def __post_init__(self) -> None:
         if not self.tasks or any(share <= 0 for share in self.tasks.values()):
             raise TrainingError(f"a mixture needs tasks with positive shares, got {self.tasks!r}")
-        for name in ("documents", "canvas_length", "canvases", "every"):
+        for name in ("documents", "canvas_length", "wide_length", "canvases", "every"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"{name} must be at least 1, got {getattr(self, name)!r}")
         for name in ("wide_share", "causal_share", "pinned_share"):
@@ -67,6 +69,7 @@ class Recipe:
     clip: float = 1.0
     ema: float = 0.995
     save_every: int = 100
+    bfloat16: bool = False
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.warmup < 0 or not 0 <= self.decay <= 1:
@@ -74,8 +77,12 @@ class Recipe:
                 f"a schedule needs steps >= 1, warmup >= 0 and decay in [0, 1], got "
                 f"{self.steps!r}, {self.warmup!r}, {self.decay!r}"
             )
-        if self.hidden_size % 32:
-            raise TrainingError(f"hidden_size must be a multiple of 32, got {self.hidden_size!r}")
+        if self.hidden_size % 32 or self.hidden_size < 64:
+            raise TrainingError(
+                f"hidden_size must be a multiple of 32 and at least 64, got {self.hidden_size!r}"
+            )
+        if self.num_layers % 3 or self.num_layers < 3:
+            raise TrainingError(f"num_layers must be a multiple of 3, got {self.num_layers!r}")
 
     def rate(self, step: int) -> float:
         """The share of the full learning rate at `step`, counted from 0."""
@@ -84,8 +91,13 @@ class Recipe:
         return min(1.0, rising, falling)
 
 
-def pocket(*, size: int = 128, steps: int = 6000, seed: int = 0) -> Recipe:
-    """The embedded model. `size` is the one dial: hidden width, everything else follows."""
+def pocket(*, size: int = 128, steps: int = 6000, seed: int = 0, bfloat16: bool = False) -> Recipe:
+    """The embedded model. `size` is the one dial: the hidden width, a multiple of 32.
+
+    Each step sees 32 Sudoku canvases, a batch of records and questions, and in turn scenes or code.
+    A Sudoku's digits cannot be predicted from left to right, so its prompt carries no causal loss
+    and only a share of its batches teach the causal mode to answer.
+    """
     return Recipe(
         name="pocket",
         hidden_size=size,
@@ -93,10 +105,11 @@ def pocket(*, size: int = 128, steps: int = 6000, seed: int = 0) -> Recipe:
         vocab_size=2048,
         steps=steps,
         seed=seed,
+        bfloat16=bfloat16,
         mixtures=(
             Mixture(
                 tasks={"sudoku": 1.0},
-                documents=32,
+                documents=16,
                 canvases=2,
                 canvas_length=96,
                 wide_share=0.08,
@@ -105,23 +118,18 @@ def pocket(*, size: int = 128, steps: int = 6000, seed: int = 0) -> Recipe:
                 pinned_share=0.5,
             ),
             Mixture(
-                tasks={"scenes": 1.0}, documents=14, canvas_length=128, wide_share=0.1, every=3
+                tasks={"json": 0.65, "ask": 0.35}, documents=24, canvas_length=64, wide_share=0.1
             ),
             Mixture(
-                tasks={"json": 0.65, "ask": 0.35},
-                documents=24,
-                canvas_length=64,
-                wide_share=0.1,
-                every=3,
-                phase=1,
+                tasks={"scenes": 1.0}, documents=14, canvas_length=128, wide_share=0.1, every=2
             ),
             Mixture(
                 tasks={"code": 1.0},
                 documents=14,
                 canvas_length=64,
                 wide_share=0.1,
-                every=3,
-                phase=2,
+                every=2,
+                phase=1,
             ),
         ),
         bins={

@@ -11,10 +11,12 @@ from torch import Tensor
 
 from canvaslm.errors import StorageError, TrainingError
 
+STATE = "state.safetensors"
+
 
 def save_state(folder: Path, tensors: dict[str, Tensor], step: int) -> None:
-    """Write `state.safetensors` atomically. Raises StorageError and keeps the old one."""
-    temporary, final = folder / "state.safetensors.new", folder / "state.safetensors"
+    """Write the state atomically. Raises StorageError and keeps the old one."""
+    temporary, final = folder / f"{STATE}.new", folder / STATE
     try:
         contiguous = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
         save_file(contiguous, temporary, metadata={"step": str(step)})
@@ -29,10 +31,11 @@ def save_state(folder: Path, tensors: dict[str, Tensor], step: int) -> None:
 
 def load_state(folder: Path) -> tuple[dict[str, Tensor], int]:
     """The tensors and the step of the last save. Raises TrainingError if the file is damaged."""
-    path = folder / "state.safetensors"
+    path = folder / STATE
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            return {name: file.get_tensor(name) for name in file.keys()}, int(metadata["step"])  # noqa: SIM118
+            names = list(file.keys())
+            return {name: file.get_tensor(name) for name in names}, int(metadata["step"])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise TrainingError(f"{path} is no training state: {error}; start a new run") from error

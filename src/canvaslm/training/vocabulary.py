@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+import tokenizers
+from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 
 CONTROL_TOKENS = (
     "<pad>", "<eos>", "<bos>", "<unk>", "<mask>",
@@ -33,9 +34,9 @@ CHAT_TEMPLATE = """\
 """
 
 
-def train_tokenizer(texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
+def train_tokenizer(texts: Iterable[str], *, vocab_size: int) -> tokenizers.Tokenizer:
     """Learn `vocab_size` tokens from `texts`; any text at all can be encoded, byte by byte."""
-    tokenizer = Tokenizer(models.BPE())
+    tokenizer = tokenizers.Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
@@ -53,7 +54,7 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
     return tokenizer
 
 
-def tokenizer_files(tokenizer: Tokenizer) -> Mapping[str, bytes]:
+def tokenizer_files(tokenizer: tokenizers.Tokenizer) -> Mapping[str, bytes]:
     """The files that let this project and `transformers` load the tokenizer from a folder."""
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -1,0 +1,89 @@
+import random
+
+import pytest
+import torch
+from tests.training.conftest import tiny_recipe
+
+from canvaslm.tasks import Example, split_of
+from canvaslm.tasks.sudoku import Sudoku
+from canvaslm.text.tokenizer import Tokenizer
+from canvaslm.training.data import Corpus, given
+from canvaslm.training.recipe import Mixture
+
+
+def test_a_batch_is_a_pure_function_of_the_step(tokenizer: Tokenizer) -> None:
+    first, second = Corpus(tiny_recipe(), tokenizer), Corpus(tiny_recipe(), tokenizer)
+    second.batches(7)  # what was drawn before changes nothing
+    for (name, one), (other_name, other) in zip(first.batches(4), second.batches(4), strict=True):
+        assert name == other_name
+        for key, value in vars(one).items():
+            assert torch.equal(value, vars(other)[key])
+
+
+def test_steps_and_seeds_differ(tokenizer: Tokenizer) -> None:
+    batches = [
+        Corpus(tiny_recipe(seed=seed), tokenizer).batches(step)[0][1].noised_RL
+        for seed, step in ((0, 0), (0, 2), (1, 0))
+    ]
+    assert not torch.equal(batches[0], batches[1])
+    assert not torch.equal(batches[0], batches[2])
+
+
+def test_documents_hold_prompt_and_answer_and_canvases_the_answer(tokenizer: Tokenizer) -> None:
+    _, batch = Corpus(tiny_recipe(), tokenizer).batches(0)[0]
+    for row, prefix in enumerate(batch.prefix_B.tolist()):
+        document, canvas = batch.documents_BN[row], batch.clean_RL[2 * row]
+        assert torch.equal(canvas, batch.clean_RL[2 * row + 1])
+        ends = canvas.tolist().index(tokenizer.token_id("<turn|>"))
+        assert torch.equal(document[prefix : prefix + ends + 1], canvas[: ends + 1])
+        assert set(canvas[ends + 1 :].tolist()) <= {tokenizer.token_id("<eos>")}
+        assert int(batch.causal_BN[row].sum()) == prefix + ends  # all but the first token
+
+
+def test_a_mixture_takes_part_in_its_own_steps(tokenizer: Tokenizer) -> None:
+    corpus = Corpus(tiny_recipe(), tokenizer)
+    assert [name for name, _ in corpus.batches(0)] == ["ask", "scenes"]
+    assert [name for name, _ in corpus.batches(1)] == ["ask"]
+
+
+def test_only_the_training_split_is_drawn(tokenizer: Tokenizer) -> None:
+    corpus, rng = Corpus(tiny_recipe(), tokenizer), random.Random(3)
+    mixture = Mixture(tasks={"ask": 1.0, "scenes": 1.0}, documents=1, canvas_length=8)
+    drawn = [corpus.draw(mixture, rng) for _ in range(300)]
+    assert {split_of(example.canonical) for example in drawn} == {"train"}
+    assert {example.task for example in drawn} == {"ask", "scenes"}
+
+
+def test_half_of_the_tokens_are_noised_on_average(tokenizer: Tokenizer) -> None:
+    corpus, generator = Corpus(tiny_recipe(), tokenizer), torch.Generator().manual_seed(0)
+    clean = torch.full((2000, 50), 399)
+    noised = corpus.noise(clean, torch.zeros_like(clean).bool(), 0.0, generator)
+    share = (noised != clean).float().mean(dim=1)
+    assert share.mean() == pytest.approx(0.5, abs=0.02)
+    assert share.min() < 0.05
+    assert share.max() > 0.95
+    assert noised.min() == 0
+    assert noised.max() == tokenizer.vocab_size - 1
+
+
+def test_given_tokens_of_pinned_canvases_stay_clean(tokenizer: Tokenizer) -> None:
+    corpus, generator = Corpus(tiny_recipe(), tokenizer), torch.Generator().manual_seed(0)
+    clean = torch.full((200, 40), 399)
+    known = torch.arange(40).expand(200, 40) < 10
+    noised = corpus.noise(clean, known, 1.0, generator)
+    assert torch.equal(noised[:, :10], clean[:, :10])
+    assert not torch.equal(noised[:, 10:], clean[:, 10:])
+
+
+def test_a_sudokus_clues_are_given() -> None:
+    example = Sudoku(train_pool=4).sample(random.Random(0), split="train", bin="40+")
+    marks = given(example)
+    puzzle = example.prompt.partition("\n")[2]
+    assert len(marks) == len(example.answer) == 89
+    for mark, asked, answered in zip(marks, puzzle, example.answer, strict=True):
+        assert mark == (asked == answered)
+
+
+def test_nothing_else_gives_its_answer_away() -> None:
+    example = Example(task="ask", prompt="Is it?\nyes", answer="yes", bin="yes/no", canonical="")
+    assert given(example) == []

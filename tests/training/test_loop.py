@@ -1,0 +1,140 @@
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tests.training.conftest import tiny_recipe
+
+from canvaslm.errors import StorageError, TrainingError
+from canvaslm.training.loop import train
+from canvaslm.training.state import STATE, load_state, save_state
+
+KILLED = """
+import sys
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from canvaslm.training.loop import train
+from tests.training.conftest import tiny_recipe
+train(tiny_recipe(steps=500, decay=0.0), Path({out!r}), compiled=False)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tokenizer_files: dict[str, bytes]) -> Path:
+    """A run's folder with its vocabulary, so that none has to be learnt from all tasks."""
+    out = tmp_path / "run"
+    out.mkdir()
+    for name, content in tokenizer_files.items():
+        (out / name).write_bytes(content)
+    return out
+
+
+@pytest.fixture(scope="session")
+def tokenizer_files() -> dict[str, bytes]:
+    from canvaslm.training.vocabulary import tokenizer_files, train_tokenizer
+
+    texts = ["Draw: a large red circle at the top left.", "Is it? yes no", '<svg x="1">\n</svg>']
+    return dict(tokenizer_files(train_tokenizer(texts, vocab_size=400)))
+
+
+def same_state(one: Path, other: Path) -> bool:
+    (first, step), (second, other_step) = load_state(one), load_state(other)
+    return step == other_step and all(torch.equal(first[n], second[n]) for n in first)
+
+
+def test_a_run_ends_in_a_checkpoint_that_answers(folder: Path) -> None:
+    import canvaslm
+
+    records: list[dict[str, float]] = []
+    model = train(tiny_recipe(steps=3), folder, compiled=False, report=records.append)
+    assert [record["step"] for record in records] == [0, 1, 2]
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [0, 1, 2]
+    result = canvaslm.load(model).generate(
+        "Is it?", params=canvaslm.Params(max_tokens=5, max_steps=2, seed=1)
+    )
+    assert result.usage.completion_tokens <= 5
+
+
+def test_a_stopped_run_is_resumed_as_if_nothing_had_happened(
+    folder: Path, tmp_path: Path, tokenizer_files: dict[str, bytes]
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for name, content in tokenizer_files.items():
+        (other / name).write_bytes(content)
+    recipe = tiny_recipe(steps=6, decay=0.0)
+    train(recipe, folder, compiled=False)
+
+    def stop(record: dict[str, float]) -> None:
+        if record["step"] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, other, compiled=False, report=stop)
+    assert load_state(other)[1] == 3
+    train(recipe, other, resume=True, compiled=False)
+    assert same_state(folder, other)
+
+
+def test_a_killed_run_keeps_its_last_saved_state(folder: Path, repository: Path) -> None:
+    script = KILLED.format(root=str(repository), out=str(folder))
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=repository)
+    try:
+        deadline = time.monotonic() + 120
+        while not (folder / STATE).exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(0.2)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    step = load_state(folder)[1]
+    assert step >= 2
+    assert step % 2 == 0
+    train(tiny_recipe(steps=step + 2, decay=0.0), folder, resume=True, compiled=False)
+    assert load_state(folder)[1] == step + 2
+
+
+def test_resume_without_a_run_and_start_over_one_are_refused(folder: Path) -> None:
+    with pytest.raises(TrainingError, match="no run to resume"):
+        train(tiny_recipe(), folder, resume=True)
+    save_state(folder, {"x": torch.ones(1)}, 1)
+    with pytest.raises(TrainingError, match="already holds a run"):
+        train(tiny_recipe(), folder)
+
+
+def test_a_full_disk_keeps_the_old_state(tmp_path: Path) -> None:
+    save_state(tmp_path, {"x": torch.ones(3)}, 1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # the disk ends after a page
+    try:
+        with pytest.raises(StorageError, match="free some space"):
+            save_state(tmp_path, {"x": torch.ones(100_000)}, 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    tensors, step = load_state(tmp_path)
+    assert (tensors["x"].tolist(), step) == ([1, 1, 1], 1)
+    assert [path.name for path in tmp_path.iterdir()] == [STATE]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text", "no step"])
+def test_a_damaged_state_is_refused(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / STATE
+    if damage == "no step":
+        from safetensors.torch import save_file
+
+        save_file({"x": torch.ones(1)}, path)
+    else:
+        save_state(tmp_path, {"x": torch.ones(1000)}, 1)
+        content = path.read_bytes()
+        path.write_bytes(content[:-100] if damage == "truncated" else b"not tensors at all")
+    with pytest.raises(TrainingError, match="no training state"):
+        load_state(tmp_path)
