@@ -1,4 +1,4 @@
-# What a fresh clone needs: `make demo` and `make test`. Only Python and a package registry are used.
+# What a fresh clone needs: `make demo` and `make test`, with Python and the network only.
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -51,4 +51,5 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "canvaslm needs Python 3.11 or newer: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { \
+		rm -f $(BIN)/python; \
 		echo "no virtual environment could be made: install Python's venv module" >&2; exit 1; }

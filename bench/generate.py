@@ -3,7 +3,7 @@
 All three run in turn in this one process, on the same weights, prompts and sampler settings, so
 that whatever else the machine does falls on all of them; medians are over the rounds.
 
-    python bench/generate.py [FOLDER] [--task sudoku] [--rounds 5] [--json]
+    python bench/generate.py [FOLDER] [--task scenes] [--rounds 5] [--json]
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import torch
 import canvaslm
 from canvaslm import LM, Params, tasks
 from canvaslm.engine.create import new_checkpoint
+from canvaslm.engine.lm import POCKET
 from canvaslm.engine.params import Mode
 from canvaslm.eval.machine import describe_device
 from canvaslm.model.config import ModelConfig
@@ -170,8 +171,9 @@ def prompts_of(lm: LM, task: str | None, *, count: int, tokens: int) -> list[lis
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, nargs="?", help="default: a random pocket model")
-    parser.add_argument("--task", help="prompts of this task; default: random ids")
+    parser.add_argument("folder", type=Path, nargs="?", default=POCKET, help="default: embedded")
+    parser.add_argument("--random", action="store_true", help="random weights and random ids")
+    parser.add_argument("--task", default="scenes", help="prompts of this task")
     parser.add_argument("--prompts", type=int, default=2)
     parser.add_argument("--prompt-tokens", type=int, default=150)
     parser.add_argument("--max-tokens", type=int, default=256)
@@ -188,7 +190,9 @@ def main() -> None:
     options = arguments()
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = options.folder or new_checkpoint("pocket", Path(scratch) / "pocket")
+        folder = options.folder
+        if options.random:
+            folder = new_checkpoint("pocket", Path(scratch) / "pocket")
         lm = canvaslm.load(folder)
         params = Params(max_tokens=options.max_tokens, max_steps=options.max_steps)
         makers: dict[str, Callable[[], Engine]] = {
@@ -197,7 +201,8 @@ def main() -> None:
             "transformers": lambda: transformers(folder, lm, params),
         }
         engines = {name: makers[name]() for name in options.only}
-        prompts = prompts_of(lm, options.task, count=options.prompts, tokens=options.prompt_tokens)
+        task = None if options.random else options.task
+        prompts = prompts_of(lm, task, count=options.prompts, tokens=options.prompt_tokens)
         rows = measure(engines, prompts, options.rounds)
     length = round(statistics.mean(len(prompt) for prompt in prompts))
     floor = 1e3 * step_flops(lm.config, length) / matmul_speed(lm.choice.device, lm.choice.dtype)

@@ -38,7 +38,7 @@ def main() -> None:
             reports.append(report.as_json())
     dtype = str(lm.choice.dtype).removeprefix("torch.")
     found = {
-        "command": " ".join(["python", *sys.argv]),
+        "command": " ".join(["python tools/measure.py", *sys.argv[1:]]),
         "machine": f"{describe_device(lm.choice.device)}, {dtype}",
         "reports": reports,
     }

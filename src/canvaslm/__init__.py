@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from canvaslm.engine.result import Result, Usage
     from canvaslm.errors import CanvasError
     from canvaslm.text.messages import Message
+    from canvaslm.text.spans import Broken, Thought, ToolCall
 
 # Importing canvaslm does nothing: a name brings its module, and torch, when it is first used.
 _HOMES = {
     "LM": "engine.lm",
+    "Broken": "text.spans",
     "CanvasError": "errors",
     "Choice": "engine.device",
     "Done": "engine.events",
@@ -24,12 +26,15 @@ _HOMES = {
     "Params": "engine.params",
     "Result": "engine.result",
     "Text": "engine.events",
+    "Thought": "text.spans",
+    "ToolCall": "text.spans",
     "Usage": "engine.result",
     "load": "engine.lm",
 }
 
 __all__ = [
     "LM",
+    "Broken",
     "CanvasError",
     "Choice",
     "Done",
@@ -39,6 +44,8 @@ __all__ = [
     "Params",
     "Result",
     "Text",
+    "Thought",
+    "ToolCall",
     "Usage",
     "load",
 ]

@@ -2,7 +2,7 @@
 
     CanvasError
     ├── CheckpointError            a model folder or file cannot be used
-    │   ├── ConfigError            config.json: an unknown key, a missing one, a value that does not fit
+    │   ├── ConfigError            config.json has an unknown key, lacks one, or holds a bad value
     │   ├── TensorError            a tensor is missing, surplus, or of the wrong shape or type
     │   ├── CorruptFileError       a file is truncated or is not what its name says
     │   └── MissingTokenizerError  the checkpoint has no tokenizer, and text was asked for
@@ -11,6 +11,7 @@
     ├── TemplateError              the chat template refused these messages
     ├── TaskError                  a task has no such name, split or bin
     ├── StorageError               the disk is full or may not be written
+    ├── OutOfMemoryError           the weights do not fit into the memory of the device
     └── TrainingError              a training run cannot start, continue or be resumed
 
 Each message says what was wrong, what was expected and what to do.
@@ -59,6 +60,10 @@ class TaskError(CanvasError, ValueError):
 
 class StorageError(CanvasError, OSError):
     """The disk is full or may not be written; nothing half-written was left behind."""
+
+
+class OutOfMemoryError(CanvasError, MemoryError):
+    """The weights do not fit into the memory of the device."""
 
 
 class TrainingError(CanvasError):

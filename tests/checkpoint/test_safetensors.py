@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from canvaslm.checkpoint.safetensors import SafetensorsFile, encode_header
-from canvaslm.errors import CorruptFileError
+from canvaslm.checkpoint.safetensors import SafetensorsFile, StoredTensor, encode_header
+from canvaslm.errors import CorruptFileError, OutOfMemoryError
 
 CPU = torch.device("cpu")
 TENSORS = {
@@ -138,6 +138,13 @@ def test_a_file_that_shrinks_after_opening_is_noticed(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: stored.start + 3])
     with pytest.raises(CorruptFileError, match="tensor a"):
         stored.load(dtype=torch.float32, device=CPU)
+
+
+def test_a_tensor_that_no_memory_holds_is_refused(path: Path) -> None:
+    file, count = SafetensorsFile(path), 1 << 50
+    giant = StoredTensor(file, "giant", torch.bfloat16, (count,), 0, 2 * count)
+    with pytest.raises(OutOfMemoryError, match=r"giant takes 4503599\.63 GB as torch\.float32"):
+        giant.load(dtype=torch.float32, device=CPU)
 
 
 def test_copies_are_compared_bit_for_bit(tmp_path: Path) -> None:

@@ -49,6 +49,13 @@ def test_a_wrong_command_line_is_refused(run: Run, args: tuple[str, ...]) -> Non
     assert "Traceback" not in done.err
 
 
+def test_a_complaint_holds_nothing_that_a_terminal_would_obey(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "\x1b[31m").mkdir()
+    done = run("info", tmp_path / "\x1b[31m")
+    assert done.code == 2
+    assert "·[31m holds no config.json" in done.err
+
+
 def test_the_version_is_one_line(run: Run) -> None:
     done = run("--version")
     assert done.code == 0

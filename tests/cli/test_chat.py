@@ -11,6 +11,7 @@ from canvaslm.cli.chat import Conversation
 from canvaslm.engine.lm import LM
 from canvaslm.engine.result import Result, Usage
 from canvaslm.errors import ParameterError
+from canvaslm.text.spans import Answer
 
 
 class Listener:
@@ -23,7 +24,9 @@ class Listener:
         self.asked.append(list(messages))
         usage = Usage(prompt_tokens=1, completion_tokens=1, canvases=1, steps=1, seconds=0.5)
         text = f"answer {len(self.asked)}"
-        return Result(token_ids=(1,), finish_reason="stop", usage=usage, seed=3, decoded=text)
+        return Result(
+            token_ids=(1,), finish_reason="stop", usage=usage, seed=3, spans=[Answer(text)]
+        )
 
 
 @pytest.fixture

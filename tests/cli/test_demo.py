@@ -17,6 +17,7 @@ from canvaslm.cli.watch import look, watch
 from canvaslm.engine.events import Done, Draft, Event, Text
 from canvaslm.engine.result import Result, Usage
 from canvaslm.errors import ParameterError
+from canvaslm.text.spans import Answer
 
 
 def letters(text: str) -> list[str]:
@@ -89,6 +90,12 @@ def test_noise_of_any_shape_stays_in_its_box(
         assert all(len(row) <= width for row in rows)
 
 
+@pytest.mark.parametrize("width", [20, 28, 35])
+def test_a_narrow_terminal_is_no_failure(shows: tuple[Show, ...], width: int) -> None:
+    for show in shows:
+        show.draw(certain(show.example.answer), width=width, height=10)
+
+
 def test_a_tokenizer_of_whole_numbers_is_refused() -> None:
     with pytest.raises(ParameterError, match="digit"):
         choose(1, lambda text: text.split())
@@ -96,7 +103,7 @@ def test_a_tokenizer_of_whole_numbers_is_refused() -> None:
 
 def result(text: str) -> Result:
     usage = Usage(prompt_tokens=1, completion_tokens=1, canvases=1, steps=1, seconds=0.5)
-    return Result(token_ids=(1,), finish_reason="stop", usage=usage, seed=3, decoded=text)
+    return Result(token_ids=(1,), finish_reason="stop", usage=usage, seed=3, spans=[Answer(text)])
 
 
 def draft(step: int) -> Draft:

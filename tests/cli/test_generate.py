@@ -1,6 +1,8 @@
 """`canvaslm generate`."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,35 @@ def test_a_folder_that_is_no_checkpoint_is_refused(run: Run, tmp_path: Path) -> 
     done = run("generate", "hello", "--model", tmp_path)
     assert (done.code, done.out) == (2, "")
     assert "config.json" in done.err
+
+
+def cut_weights(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def double_heads(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["num_attention_heads"] *= 2
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"), [(cut_weights, "truncated"), (double_heads, "config.json asks for")]
+)
+def test_a_damaged_checkpoint_is_refused(
+    run: Run, checkpoint: Path, tmp_path: Path, damage: Callable[[Path], None], reason: str
+) -> None:
+    damage(shutil.copytree(checkpoint, tmp_path / "damaged"))
+    done = run("generate", "hello", "--model", tmp_path / "damaged")
+    assert (done.code, done.out) == (2, "")
+    assert reason in done.err
+
+
+def test_a_prompt_longer_than_the_context_is_refused(run: Run, checkpoint: Path) -> None:
+    done = run("generate", "--model", checkpoint, stdin="x" * 3000)
+    assert (done.code, done.out) == (2, "")
+    assert "shorten the prompt" in done.err
 
 
 def test_a_checkpoint_without_tokenizer_says_so(run: Run, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`canvaslm new`."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,18 @@ def test_what_cannot_be_made_is_refused(
     assert (done.code, done.out) == (2, "")
     assert reason in done.err
     assert not (tmp_path / "new").exists()
+
+
+def test_a_full_disk_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # the disk ends after a page
+    try:
+        done = run("new", tmp_path / "new", *SMALL)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (done.code, done.out) == (2, "")
+    assert "could not be written" in done.err
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_there_is_replaced_only_when_asked(run: Run, tmp_path: Path) -> None:

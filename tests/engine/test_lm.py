@@ -1,6 +1,7 @@
 """A loaded model answers, streams, and lays its network open."""
 
 import gc
+from collections.abc import Iterator
 from itertools import islice
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.engine.conftest import TINY
 
-from canvaslm import LM, Done, Draft, Params, Text
+from canvaslm import LM, Done, Draft, Params, Text, Thought, ToolCall
+from canvaslm.engine.job import Job
 from canvaslm.errors import (
     CanvasError,
     ContextLengthError,
@@ -18,7 +20,6 @@ from canvaslm.errors import (
 )
 
 PROMPT = [5, 9, 20, 31, 40, 77, 120]
-fixture_is_reused = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def test_the_same_seed_gives_the_same_answer(lm: LM) -> None:
@@ -33,8 +34,7 @@ def test_a_seed_that_was_drawn_is_told(lm: LM) -> None:
     assert again.token_ids == drawn.token_ids
 
 
-@fixture_is_reused
-@settings(max_examples=8)
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.integers(0, 299), min_size=1, max_size=30), min_size=1, max_size=3))
 def test_company_changes_nothing(lm: LM, prompts: list[list[int]]) -> None:
     params = Params(max_tokens=24, seed=3, max_steps=3)
@@ -62,10 +62,44 @@ def test_a_stream_ends_with_what_generate_gives(talker: LM, mode: str) -> None:
     result = talker.generate("a circle", params=params, mode=mode)
     assert done.result.token_ids == result.token_ids
     assert "".join(e.delta for e in events if isinstance(e, Text)) == result.text
-    assert result.text == talker.tokenizer.decode(result.token_ids)
     assert sum(isinstance(e, Draft) for e in events) == (
         result.usage.steps if mode == "diffusion" else 0
     )
+
+
+def test_thoughts_and_tool_calls_are_told_from_the_answer(
+    talker: LM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "<|channel>thought\nhm<channel|>a <|tool_call>call:f{x:1}<tool_call|>circle"
+
+    def speak(network: object, pool: object, job: Job) -> Iterator[list[int]]:
+        for id in talker.tokenizer.encode(said):
+            yield job.take([id])
+        job.finish_reason = "stop"
+
+    monkeypatch.setattr("canvaslm.engine.lm.left_to_right", speak)
+    *events, done = talker.stream("a circle", params=Params(max_tokens=90), mode="ar")
+    assert isinstance(done, Done)
+    assert done.result.text == "a circle"
+    assert done.result.thoughts == "hm"
+    assert done.result.tool_calls == (ToolCall("f", {"x": 1}),)
+    assert done.result.broken == ()
+    assert "".join(e.delta for e in events if isinstance(e, Text)) == "a circle"
+    assert "".join(e.text for e in events if isinstance(e, Thought)) == "hm"
+    assert [e for e in events if isinstance(e, ToolCall)] == [ToolCall("f", {"x": 1})]
+
+
+@pytest.mark.parametrize("params", [Params(thinking=True), Params(tools=[{"type": "function", "function": {"name": "f"}}])])
+def test_template_options_without_effect_are_refused(talker: LM, params: Params) -> None:
+    with pytest.raises(ParameterError, match="neither thinking nor tools"):
+        talker.generate("a circle", params=params)
+    with pytest.raises(ParameterError, match="token ids is past it"):
+        talker.generate([5, 6], params=params)
+
+
+def test_left_to_right_takes_no_batch(lm: LM) -> None:
+    with pytest.raises(ParameterError, match="batch=2 would have no effect"):
+        lm.generate_many([PROMPT, PROMPT], mode="ar", batch=2)
 
 
 def test_a_draft_shows_the_whole_canvas(talker: LM) -> None:
@@ -178,7 +212,7 @@ def test_left_to_right_needs_a_token_to_start_from(lm: LM) -> None:
 
 
 def test_a_long_prompt_is_refused_with_numbers(lm: LM) -> None:
-    with pytest.raises(ContextLengthError, match="500 tokens .* context is 192"):
+    with pytest.raises(ContextLengthError, match=r"500 tokens .* context is 192"):
         lm.generate([5] * 500)
     with pytest.raises(ContextLengthError, match="193 tokens do not fit"):
         lm.prefill([5] * 193)
@@ -199,7 +233,7 @@ def test_without_a_tokenizer_there_are_ids_but_no_text(lm: LM) -> None:
         lambda: lm.tokenizer,
         lambda: lm.generate("hello"),
     ):
-        with pytest.raises(MissingTokenizerError, match="tokenizer.json"):
+        with pytest.raises(MissingTokenizerError, match=r"tokenizer\.json"):
             needs_text()
 
 

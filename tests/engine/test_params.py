@@ -59,7 +59,7 @@ def test_temperature_is_refused_in_diffusion() -> None:
 
 
 def test_every_parameter_belongs_to_a_mode() -> None:
-    shared = {"max_tokens", "seed"}
+    shared = {"max_tokens", "seed", "thinking", "tools"}
     assert {field.name for field in fields(Params)} == shared | {"temperature", *DIFFUSION_ONLY}
 
 

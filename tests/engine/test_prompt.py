@@ -40,7 +40,7 @@ def test_text_without_a_template_follows_bos(talker: LM) -> None:
 
 def test_text_needs_a_tokenizer(lm: LM) -> None:
     for prompt in ("a circle", [{"role": "user", "content": "a circle"}]):
-        with pytest.raises(MissingTokenizerError, match="no tokenizer.json"):
+        with pytest.raises(MissingTokenizerError, match=r"no tokenizer\.json"):
             read(prompt, lm)
 
 
@@ -82,11 +82,11 @@ def test_diffusion_needs_room_for_whole_canvases(prompt: int, answer: int, fits:
 
 
 def test_the_message_says_what_would_fit() -> None:
-    with pytest.raises(ContextLengthError, match="set max_tokens to at most 80$"):
+    with pytest.raises(ContextLengthError, match=r"set max_tokens to at most 80$"):
         check_length(100, answer=512, mode="diffusion", config=TINY)
-    with pytest.raises(ContextLengthError, match="shorten the prompt by 124 tokens or more$"):
+    with pytest.raises(ContextLengthError, match=r"shorten the prompt by 124 tokens or more$"):
         check_length(300, answer=16, mode="diffusion", config=TINY)
-    with pytest.raises(ContextLengthError, match="set max_tokens to at most 2$"):
+    with pytest.raises(ContextLengthError, match=r"set max_tokens to at most 2$"):
         check_length(190, answer=3, mode="ar", config=TINY)
 
 

@@ -57,5 +57,5 @@ def test_settings_that_cannot_be_used_are_refused(generation: dict[str, Any], me
 
 
 def test_a_request_may_not_contradict_the_checkpoint() -> None:
-    with pytest.raises(ParameterError, match="t_min=0.9 and t_max=0.8"):
+    with pytest.raises(ParameterError, match=r"t_min=0.9 and t_max=0.8"):
         Settings.read(RELEASED, TINY).sampler(Params(t_min=0.9))

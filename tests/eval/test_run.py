@@ -9,6 +9,7 @@ from canvaslm.engine.params import Mode, Params
 from canvaslm.engine.result import Result, Usage
 from canvaslm.errors import ParameterError, TaskError
 from canvaslm.eval.run import Plan, evaluate, examples
+from canvaslm.text.spans import Answer
 
 
 class Oracle:
@@ -39,7 +40,7 @@ class Oracle:
                 seconds=1.0,
             ),
             seed=0,
-            decoded="" if spoilt else self.answers[prompt],
+            spans=[Answer("" if spoilt else self.answers[prompt])],
         )
 
 
@@ -95,17 +96,21 @@ def test_counts_scores_steps_and_speed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "engine_mode", "max_steps"),
-    [("diffusion", "diffusion", None), ("one-shot", "diffusion", 1), ("ar", "ar", None)],
+    ("mode", "engine_mode", "max_steps", "groups"),
+    [
+        ("diffusion", "diffusion", None, (2, 1)),
+        ("one-shot", "diffusion", 1, (2, 1)),
+        ("ar", "ar", None, (1, 1, 1)),
+    ],
 )
 def test_a_mode_decides_how_the_model_is_asked(
-    mode: str, engine_mode: str, max_steps: int | None
+    mode: str, engine_mode: str, max_steps: int | None, groups: tuple[int, ...]
 ) -> None:
-    plan = Plan(task="scenes", n=3, mode=mode, seed=6, batch=2)  # type: ignore[arg-type]
+    plan = Plan(task="scenes", n=3, mode=mode, seed=6, batch=groups[0])  # type: ignore[arg-type]
     oracle = Oracle(plan)
     report = evaluate(oracle, plan)
     expected = Params(max_tokens=256, seed=6, max_steps=max_steps)
-    assert oracle.seen == [(expected, engine_mode, 2), (expected, engine_mode, 1)]
+    assert oracle.seen == [(expected, engine_mode, size) for size in groups]
     assert (report.total.steps_per_canvas is None) == (mode == "ar")
 
 
@@ -125,5 +130,7 @@ def test_a_wrong_plan_is_refused() -> None:
         Plan(task="scenes", n=0)
     with pytest.raises(ParameterError, match="batch"):
         Plan(task="scenes", batch=0)
+    with pytest.raises(ParameterError, match="one at a time"):
+        Plan(task="scenes", mode="ar", batch=2)
     with pytest.raises(ParameterError, match="sideways"):
         Plan(task="scenes", mode="sideways")  # type: ignore[arg-type]

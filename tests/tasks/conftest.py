@@ -1,3 +1,5 @@
+"""A random generator in a known state."""
+
 import random
 
 import pytest

@@ -1,3 +1,5 @@
+"""Questions have one right answer, and their forms give nothing away."""
+
 import random
 from collections import Counter
 

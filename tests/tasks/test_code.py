@@ -1,3 +1,5 @@
+"""Gaps in functions: whole lines, one right answer, and nothing is ever run."""
+
 import ast
 import random
 from pathlib import Path
@@ -54,13 +56,12 @@ def test_trailing_white_space_does_not_count_but_indentation_does(examples: list
         assert not TASK.score(example, example.answer.lstrip()).correct
 
 
-def test_other_code_compiles_but_is_wrong(examples: list[Example]) -> None:
+def test_other_code_compiles_but_is_wrong() -> None:
     """Where the whole body is asked for, `pass` can stand in."""
-    fitting = [
-        example
-        for example in examples
-        if example.bin == "textbook-complete" and example.prompt.count("\n") == 1
-    ]
+    rng = random.Random(2)
+    drawn = [TASK.sample(rng, split="train", bin="textbook-complete") for _ in range(200)]
+    fitting = [example for example in drawn if example.prompt.count("\n") == 1]
+    assert fitting
     for example in fitting:
         score = TASK.score(example, "    pass")
         assert (score.correct, score.details["compiles"]) == (False, 1.0)
@@ -68,7 +69,7 @@ def test_other_code_compiles_but_is_wrong(examples: list[Example]) -> None:
 
 def test_broken_code_does_not_compile(examples: list[Example]) -> None:
     for example in examples[:20]:
-        score = TASK.score(example, "    return (")
+        score = TASK.score(example, "    return )")
         assert (score.correct, score.details["compiles"]) == (False, 0.0)
 
 

@@ -1,3 +1,5 @@
+"""Functions are cut out of a library whole, once, and the same for every version of Python."""
+
 import ast
 import contextlib
 from collections.abc import Callable

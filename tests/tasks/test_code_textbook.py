@@ -1,3 +1,5 @@
+"""Textbook functions are valid, many, and known by their names."""
+
 import ast
 import random
 

@@ -1,3 +1,5 @@
+"""The cache saves time and never decides what is read."""
+
 import os
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Records stand in their sentences, and only the same record is right."""
+
 import json
 import random
 

@@ -1,3 +1,5 @@
+"""Drawings are read back as what was drawn, and nothing else is read at all."""
+
 import random
 import re
 import time

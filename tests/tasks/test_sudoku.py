@@ -1,3 +1,5 @@
+"""Puzzles have one solution, the clues of their bin, and a case of their own."""
+
 import random
 from pathlib import Path
 

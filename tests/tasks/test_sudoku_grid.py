@@ -1,3 +1,5 @@
+"""Grids are solved, counted, dug and disguised as plain search would have it."""
+
 import random
 from collections.abc import Iterator, Sequence
 

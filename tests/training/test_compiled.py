@@ -1,3 +1,5 @@
+"""Speed changes no number beyond rounding."""
+
 import shutil
 
 import pytest

@@ -1,3 +1,5 @@
+"""Batches are a pure function of the step, and hold what they say."""
+
 import random
 
 import pytest
@@ -75,11 +77,11 @@ def test_given_tokens_of_pinned_canvases_stay_clean(tokenizer: Tokenizer) -> Non
     assert not torch.equal(noised[:, 10:], clean[:, 10:])
 
 
-def test_a_sudokus_clues_are_given() -> None:
+def test_a_sudokus_clues_are_given(tokenizer: Tokenizer) -> None:
     example = Sudoku(train_pool=4).sample(random.Random(0), split="train", bin="40+")
     marks = given(example)
     puzzle = example.prompt.partition("\n")[2]
-    assert len(marks) == len(example.answer) == 89
+    assert len(marks) == len(example.answer) == len(tokenizer.encode(example.answer)) == 89
     for mark, asked, answered in zip(marks, puzzle, example.answer, strict=True):
         assert mark == (asked == answered)
 

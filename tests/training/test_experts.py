@@ -1,3 +1,5 @@
+"""The mixture as one operation equals the plain one, gradients too."""
+
 import pytest
 import torch
 

@@ -1,3 +1,5 @@
+"""A run can be stopped, killed and resumed, and keeps its folder whole."""
+
 import json
 import os
 import resource
@@ -111,6 +113,12 @@ def test_resume_without_a_run_and_start_over_one_are_refused(folder: Path) -> No
         train(tiny_recipe(), folder)
 
 
+def test_another_recipe_does_not_go_on_with_a_run(folder: Path) -> None:
+    train(tiny_recipe(steps=1), folder, compiled=False)
+    with pytest.raises(TrainingError, match="seed, clip differ"):
+        train(tiny_recipe(steps=2, seed=9, clip=0.5), folder, resume=True, compiled=False)
+
+
 def test_a_full_disk_keeps_the_old_state(tmp_path: Path) -> None:
     save_state(tmp_path, {"x": torch.ones(3)}, 1)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -123,6 +131,12 @@ def test_a_full_disk_keeps_the_old_state(tmp_path: Path) -> None:
     tensors, step = load_state(tmp_path)
     assert (tensors["x"].tolist(), step) == ([1, 1, 1], 1)
     assert [path.name for path in tmp_path.iterdir()] == [STATE]
+
+
+def test_a_log_that_cannot_be_written_is_a_storage_error(folder: Path) -> None:
+    (folder / "log.jsonl").mkdir()
+    with pytest.raises(StorageError, match=r"cannot write .*log\.jsonl"):
+        train(tiny_recipe(), folder, compiled=False)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "no step"])

@@ -1,3 +1,5 @@
+"""Muon makes updates orthogonal, and descends."""
+
 import torch
 
 from canvaslm.training.muon import Muon, orthogonalise

@@ -1,3 +1,5 @@
+"""A recipe that cannot run is refused; the schedule rises, stays and falls."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

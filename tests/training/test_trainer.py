@@ -1,3 +1,7 @@
+"""A run learns, goes on bit by bit after a restore, and is never saved half updated."""
+
+import signal
+
 import pytest
 import torch
 from tests.training.conftest import tiny_recipe
@@ -30,6 +34,30 @@ def test_a_restored_run_goes_on_bit_by_bit(tokenizer: Tokenizer) -> None:
         }
     mine, theirs = whole.state(), other.state()
     assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_an_interrupt_waits_for_the_end_of_an_update(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, stopped = (Trainer(tiny_recipe(), tokenizer, device=CPU) for _ in range(2))
+    whole.advance()
+    last = stopped.optimisers[-1]
+    step = last.step
+
+    def interrupted() -> None:
+        signal.raise_signal(signal.SIGINT)
+        step()
+
+    monkeypatch.setattr(last, "step", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            stopped.advance()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert stopped.step == 1
+    mine, theirs = whole.state(), stopped.state()
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 

@@ -1,4 +1,7 @@
+"""The learnt vocabulary loses no text, keeps digits single, and loads elsewhere."""
+
 import json
+from pathlib import Path
 
 import tokenizers
 from hypothesis import given
@@ -29,25 +32,32 @@ def test_control_tokens_have_the_ids_of_their_order() -> None:
     )
 
 
-def test_transformers_renders_the_same_conversation(tmp_path: object) -> None:
-    from pathlib import Path
-
+def test_transformers_renders_the_same_conversation(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
-    folder = Path(str(tmp_path))
     for name, content in tokenizer_files(BACKEND).items():
-        (folder / name).write_bytes(content)
+        (tmp_path / name).write_bytes(content)
     messages = [
         {"role": "user", "content": "def f():"},
         {"role": "assistant", "content": "x"},
         {"role": "user", "content": "12"},
     ]
-    theirs = AutoTokenizer.from_pretrained(folder).apply_chat_template(
+    theirs = AutoTokenizer.from_pretrained(tmp_path).apply_chat_template(
         messages, add_generation_prompt=True, return_dict=False
     )
-    ours = Tokenizer.from_folder(folder)
+    ours = Tokenizer.from_folder(tmp_path)
     assert ours is not None
     assert ours.render(messages) == theirs
+
+
+def test_parts_of_a_content_are_its_text(tmp_path: Path) -> None:
+    for name, content in tokenizer_files(BACKEND).items():
+        (tmp_path / name).write_bytes(content)
+    tokenizer = Tokenizer.from_folder(tmp_path)
+    assert tokenizer is not None
+    parts = [{"type": "text", "text": "def "}, {"type": "text", "text": "f():"}]
+    whole = tokenizer.render([{"role": "user", "content": "def f():"}])
+    assert tokenizer.render([{"role": "user", "content": parts}]) == whole
 
 
 def test_files_are_plain_json() -> None:

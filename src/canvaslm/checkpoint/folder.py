@@ -171,7 +171,7 @@ def weight_files(folder: Path) -> list[Path]:
 def read_json(path: Path, error: type[CheckpointError]) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text("utf-8"))
-    except ValueError as reason:
+    except (ValueError, RecursionError) as reason:
         raise error(f"{path} is not JSON: {reason}. Fetch it again") from None
     if not isinstance(value, dict):
         raise error(f"{path} must hold a table of settings, got {type(value).__name__}")

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from canvaslm.errors import CorruptFileError
+from canvaslm.errors import CorruptFileError, OutOfMemoryError
 
 DTYPES = {
     "F64": torch.float64,
@@ -51,19 +51,35 @@ class StoredTensor:
         """The tensor in another type or place; as it is and on the CPU, a view of the mapped file.
 
         A mapped tensor costs no memory of its own: its pages come from the file when first used
-        and are private to this process when written. Raises CorruptFileError if the file shrank.
+        and are private to this process when written. Raises CorruptFileError if the file shrank,
+        OutOfMemoryError if the device has no room for the tensor.
         """
         aligned = self.start % self.dtype.itemsize == 0
         if dtype == self.dtype and device.type == "cpu" and aligned:
             raw = self.file.mapped[self.start : self.start + self.size]
             return raw.view(self.dtype).view(self.shape)
-        out = torch.empty(self.shape, dtype=dtype, device=device)
+        out = self.room(dtype, device)
         flat, done = out.view(-1), 0
         for piece in self.pieces():
             values = torch.frombuffer(piece, dtype=self.dtype)
             flat[done : done + len(values)].copy_(values)
             done += len(values)
         return out
+
+    def room(self, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Memory for the tensor, its contents arbitrary. Raises OutOfMemoryError."""
+        try:
+            return torch.empty(self.shape, dtype=dtype, device=device)
+        except RuntimeError as error:
+            # A CPU without memory has no error of its own in torch.
+            if device.type != "cpu" and not isinstance(error, torch.OutOfMemoryError):
+                raise
+            size = math.prod(self.shape) * dtype.itemsize
+            raise OutOfMemoryError(
+                f"{self.file.path}: tensor {self.name} takes {size / 1e9:.2f} GB as {dtype}, and "
+                f"{device} has no room for it; choose a smaller dtype or another device, or free "
+                "some memory"
+            ) from error
 
     def pieces(self) -> Iterator[bytearray]:
         """The raw bytes in order, at most `PIECE` at a time, whole elements only."""
@@ -124,7 +140,7 @@ class SafetensorsFile:
             stream.seek(8)
             try:
                 header = json.loads(stream.read(size))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise self.corrupt(f"its header is not JSON ({error})") from None
         if not isinstance(header, dict):
             raise self.corrupt("its header is not a table of tensors")

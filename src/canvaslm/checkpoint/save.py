@@ -145,8 +145,8 @@ def swap(partial: Path, target: Path) -> None:
         target.rename(old)
     try:
         partial.rename(target)
-    except OSError:
-        if old.exists():
+    except BaseException:
+        if old.exists() and not target.exists():
             old.rename(target)
         raise
     flush(target.parent)

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from canvaslm.cli import chat, demo, doctor, eval, generate, info, new, train
+from canvaslm.cli import chat, demo, doctor, eval, generate, info, new, output, train
 from canvaslm.errors import CanvasError
 
 app = typer.Typer(
@@ -57,7 +57,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     try:
         app(args=None if args is None else list(args), prog_name="canvaslm")
     except CanvasError as error:
-        typer.echo(f"canvaslm: {error}", err=True)
+        output.complain(error)
         sys.exit(2)
     sys.exit(0)
 

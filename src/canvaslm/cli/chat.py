@@ -46,7 +46,7 @@ def chat(
             talk.take(line)
         except CanvasError as error:
             # One turn that was refused does not end the conversation.
-            typer.echo(f"canvaslm: {error}", err=True)
+            output.complain(error)
 
 
 def _lines() -> Iterator[str]:

@@ -49,7 +49,7 @@ def _installed(*, extra: str | None) -> dict[str, str]:
 
 def _extras() -> dict[str, str]:
     described = {}
-    for extra in ("train", "test"):
+    for extra in ("test",):
         lacking = [name for name, found in _installed(extra=extra).items() if found == "missing"]
         described[extra] = f"lacks {', '.join(lacking)}" if lacking else "complete"
     return described

@@ -23,7 +23,7 @@ Model = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
-Dtype = Annotated[str, typer.Option(help="auto, float32 or bfloat16.")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16 or float64.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, last.")]
 Seed = Annotated[
     int | None,

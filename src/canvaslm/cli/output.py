@@ -1,4 +1,4 @@
-"""What goes to stdout: an answer's text, safe for a terminal, or one JSON document."""
+"""What a command says: an answer's text, safe for a terminal, one JSON document, or a complaint."""
 
 from __future__ import annotations
 
@@ -20,6 +20,14 @@ def write(text: str) -> None:
         text = printable(text)
     sys.stdout.write(text)
     sys.stdout.flush()
+
+
+def complain(error: Exception) -> None:
+    """Say on stderr why a request cannot be served. The reason may quote a file, so it is made safe
+    for a terminal, too."""
+    from canvaslm.cli.canvas_view import printable
+
+    sys.stderr.write(printable(f"canvaslm: {error}\n"))
 
 
 def write_json(document: Mapping[str, Any]) -> None:

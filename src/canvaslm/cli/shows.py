@@ -143,7 +143,7 @@ class CodeShow:
 
 
 def _beside(picture: Text, canvas: Canvas, *, width: int, height: int) -> RenderableType:
-    running = fit(paint(canvas.shown, canvas.entropies), width=width - 3, height=height)
+    running = fit(paint(canvas.shown, canvas.entropies), width=max(1, width - 3), height=height)
     columns = Table.grid()
     columns.add_row(picture, Padding(running, (0, 0, 0, 3)))
     return columns

@@ -22,7 +22,7 @@ def _root() -> None:
 def pocket(
     out: Annotated[Path, typer.Option(help="The folder of the run.")] = Path("runs/pocket"),
     size: Annotated[int, typer.Option(help="Hidden width; the rest follows.")] = 128,
-    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 6000,
+    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 12_000,
     seed: Annotated[int, typer.Option(help="Of weights and data.")] = 0,
     bfloat16: Annotated[
         bool, typer.Option("--bfloat16", help="Matrix products in bfloat16.")

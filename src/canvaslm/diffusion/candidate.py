@@ -32,24 +32,21 @@ def inverse_cdf(p_BLV: Tensor, uniform_BL: Tensor) -> Tensor:
     over the whole vocabulary; sums are float64. A token of probability 0 is never drawn.
     """
     p_BLKW = blocks(p_BLV)
-    block_BL, rest_BL = find(p_BLKW.sum(dim=-1), uniform_BL)
-    p_BLW = take_block(p_BLKW, block_BL)
-    token_BL, _ = find(p_BLW, rest_BL)
-    return block_BL * p_BLW.shape[-1] + token_BL
-
-
-def find(weight_BLK: Tensor, uniform_BL: Tensor) -> tuple[Tensor, Tensor]:
-    """The entry in which `uniform` of the total falls, and how far into it, in [0, 1)."""
+    weight_BLK = p_BLKW.sum(dim=-1)
     upper_BLK = weight_BLK.cumsum(dim=-1, dtype=torch.float64)
     target_BL1 = uniform_BL[..., None] * upper_BLK[..., -1:]
-    index_BL1 = (upper_BLK <= target_BL1).sum(dim=-1, keepdim=True)
-    width_BL1 = weight_BLK.gather(-1, index_BL1)
-    lower_BL1 = upper_BLK.gather(-1, index_BL1) - width_BL1
-    within_BL1 = (target_BL1 - lower_BL1) / width_BL1
-    return index_BL1[..., 0], within_BL1[..., 0].clamp(0, BELOW_ONE)
+    block_BL1 = torch.searchsorted(upper_BLK, target_BL1, right=True)
+    width_BL1 = weight_BLK.gather(-1, block_BL1)
+    left_BL1 = (upper_BLK.gather(-1, block_BL1) - target_BL1) / width_BL1  # of the block, (0, 1]
+    upper_BLW = take_block(p_BLKW, block_BL1).cumsum(dim=-1, dtype=torch.float64)
+    target_BL1 = (1 - left_BL1).clamp_(0, BELOW_ONE) * upper_BLW[..., -1:]
+    token_BL1 = torch.searchsorted(upper_BLW, target_BL1, right=True)
+    return (block_BL1 * p_BLKW.shape[-1] + token_BL1)[..., 0]
 
 
-def take_block(x_BLKW: Tensor, block_BL: Tensor) -> Tensor:
+def take_block(x_BLKW: Tensor, block_BL1: Tensor) -> Tensor:
     """Block `block` of every position: [B, L, W]."""
-    index_BL1W = block_BL[..., None, None].expand(-1, -1, 1, x_BLKW.shape[-1])
-    return x_BLKW.gather(-2, index_BL1W)[..., 0, :]
+    batch, length, count, width = x_BLKW.shape
+    first = torch.arange(0, batch * length * count, count, device=x_BLKW.device)
+    rows = x_BLKW.reshape(-1, width).index_select(0, first + block_BL1.flatten())
+    return rows.view(batch, length, width)

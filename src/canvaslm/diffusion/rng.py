@@ -47,20 +47,24 @@ def uniforms(
     `seed` is any integer; its low 64 bits are the key.
     """
     block, row = divmod(step, BLOCK)
-    numbers: NDArray[np.float64] = _block(seed, canvas, block, stream, count)[row]
+    pair, half = divmod(stream, 2)
+    numbers: NDArray[np.float64] = _block(seed, canvas, block, pair, count)[half, row]
     return numbers
 
 
 @lru_cache(maxsize=64)
-def _block(seed: int, canvas: int, block: int, stream: Stream, count: int) -> NDArray[np.float64]:
-    """The numbers of BLOCK steps at once [BLOCK, count]: what costs is the calls, not the words."""
+def _block(seed: int, canvas: int, block: int, pair: int, count: int) -> NDArray[np.float64]:
+    """The numbers of BLOCK steps and two streams [2, BLOCK, count].
+
+    At once, since what costs is the calls: four words make two numbers, one for each stream.
+    """
     counter = np.empty((4, BLOCK, count), dtype=np.uint64)
     counter[0] = np.arange(count)
     counter[1] = np.arange(block * BLOCK, (block + 1) * BLOCK)[:, None]
-    counter[2], counter[3] = canvas, stream
+    counter[2], counter[3] = canvas, pair
     key = np.array([[seed & 0xFFFFFFFF], [seed >> 32 & 0xFFFFFFFF]], dtype=np.uint64)
-    words = philox(counter.reshape(4, -1), key).reshape(4, BLOCK, count)
-    high, low = words[0] >> np.uint64(5), words[1] >> np.uint64(6)  # 27 and 26 bits
+    words = philox(counter.reshape(4, -1), key).reshape(2, 2, BLOCK, count)
+    high, low = words[:, 0] >> np.uint64(5), words[:, 1] >> np.uint64(6)  # 27 and 26 bits
     numbers: NDArray[np.float64] = (high * np.float64(2**26) + low) * np.float64(2.0**-53)
     numbers.setflags(write=False)
     return numbers

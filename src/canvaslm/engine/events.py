@@ -1,4 +1,4 @@
-"""What a stream of one answer is made of: drafts of a canvas, pieces of text, the end."""
+"""What a stream of one answer is made of: drafts of a canvas, pieces of it, the end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from canvaslm.engine.result import Result, need_text
+from canvaslm.text.spans import Broken, Thought, ToolCall
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,10 @@ class Draft:
 
 @dataclass(frozen=True, kw_only=True)
 class Text:
-    """The next piece of the answer, final; all of them joined are the answer's text."""
+    """The next piece of the answer, final; all of them joined are the result's `text`.
+
+    Thoughts and tool calls come as `Thought`, `ToolCall` and `Broken`.
+    """
 
     delta: str
 
@@ -48,4 +52,4 @@ class Done:
     result: Result
 
 
-Event = Draft | Text | Done
+Event = Draft | Text | Thought | ToolCall | Broken | Done

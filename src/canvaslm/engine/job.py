@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from canvaslm.engine.params import Params
 from canvaslm.engine.result import FinishReason, Result, Usage
+from canvaslm.text.spans import Span
 
 
 @dataclass(eq=False, kw_only=True)
@@ -37,7 +38,7 @@ class Job:
             self.finish_reason = "length"
         return new
 
-    def result(self, *, decoded: str | None, seconds: float) -> Result:
+    def result(self, *, spans: Sequence[Span] | None, seconds: float) -> Result:
         """What the caller gets. The job must be finished."""
         assert self.finish_reason is not None
         return Result(
@@ -51,5 +52,5 @@ class Job:
                 seconds=seconds,
             ),
             seed=self.seed,
-            decoded=decoded,
+            spans=spans,
         )

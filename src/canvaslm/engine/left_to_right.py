@@ -37,5 +37,5 @@ def choose(logits_V: Tensor, job: Job) -> int:
     step = len(job.ids)
     numbers = uniforms(job.seed, canvas=0, step=step, stream=Stream.TOKEN, count=1)
     p_V = (logits_V / job.params.temperature).softmax(dim=-1)
-    uniform_11 = torch.tensor([numbers], device=p_V.device)
+    uniform_11 = torch.tensor([[numbers.item()]], dtype=torch.float64, device=p_V.device)
     return int(inverse_cdf(p_V[None, None], uniform_11))

@@ -25,6 +25,7 @@ from canvaslm.engine.params import Mode, Params, check_integer
 from canvaslm.engine.prompt import (
     Ids,
     Prompt,
+    TemplateOptions,
     check_length,
     check_rows,
     need_tokenizer,
@@ -37,12 +38,12 @@ from canvaslm.model.fused import Fused
 from canvaslm.model.network import Network
 from canvaslm.model.presets import parameter_count
 from canvaslm.model.transformer import Transformer
-from canvaslm.text.detokenize import Stream
+from canvaslm.text.spans import Answer, Span, SpanReader
 from canvaslm.text.tokenizer import Tokenizer
 
 # B batch, N tokens, L canvas, V vocabulary
 
-FUSED_PARAMETERS = 1 << 26  # at most 256 MB copied
+FUSED_PARAMETERS = 1 << 24  # at most 64 MB copied
 POCKET = Path(__file__).resolve().parent.parent / "pocket"
 
 
@@ -130,6 +131,11 @@ class LM:
         `seconds` are then the group's.
         """
         check_integer("batch", batch, least=1)
+        if mode == "ar" and batch > 1:
+            raise ParameterError(
+                f'batch={batch} would have no effect with mode="ar", which runs one request at a '
+                "time: leave it out"
+            )
         jobs = [self._job(prompt, params or Params(), mode) for prompt in prompts]
         groups = [jobs[i : i + batch] for i in range(0, len(jobs), batch)]
         return [result for group in groups for result in self._finish(group, mode)]
@@ -149,9 +155,13 @@ class LM:
         ids = read_prompt(prompt, tokenizer=self._tokenizer, config=self.config)
         self._check_context(len(ids))
         prefix = Prefix(self.pool)
-        with torch.inference_mode():
-            for _ in extend_all(self.network, prefix, ids):
-                pass
+        try:
+            with torch.inference_mode():
+                for _ in extend_all(self.network, prefix, ids):
+                    pass
+        except BaseException:
+            prefix.free()
+            raise
         return prefix
 
     @torch.inference_mode()
@@ -198,7 +208,12 @@ class LM:
     def _job(self, prompt: Prompt, params: Params, mode: Mode) -> Job:
         params.check_mode(mode)
         self.settings.sampler(params)
-        ids = read_prompt(prompt, tokenizer=self._tokenizer, config=self.config)
+        ids = read_prompt(
+            prompt,
+            tokenizer=self._tokenizer,
+            config=self.config,
+            options=TemplateOptions(thinking=params.thinking, tools=params.tools),
+        )
         if mode == "ar" and not ids:
             raise ParameterError("left to right needs a prompt of at least 1 token, got none")
         check_length(len(ids), answer=params.max_tokens, mode=mode, config=self.config)
@@ -210,8 +225,6 @@ class LM:
         )
 
     def _finish(self, jobs: Sequence[Job], mode: Mode) -> list[Result]:
-        if mode == "ar" and len(jobs) > 1:
-            return [result for job in jobs for result in self._finish([job], mode)]
         started = self._clock()
         for _ in self._run(jobs, mode):
             pass
@@ -232,15 +245,15 @@ class LM:
 
     def _events(self, job: Job, mode: Mode) -> Iterator[Event]:
         started = self._clock()
-        speaker = None if self._tokenizer is None else Stream(self._tokenizer)
+        reader = None if self._tokenizer is None else SpanReader(self._tokenizer)
         with closing(self._run([job], mode)) as pieces:
             for piece in pieces:
                 if isinstance(piece, Pass):
                     yield self._draft(piece)
-                elif speaker is not None and (delta := speaker.push(piece.ids)):
-                    yield Text(delta=delta)
-        if speaker is not None and (delta := speaker.flush()):
-            yield Text(delta=delta)
+                elif reader is not None:
+                    yield from map(as_event, reader.push(piece.ids))
+        if reader is not None:
+            yield from map(as_event, reader.finish())
         yield Done(result=self._result(job, self._clock() - started))
 
     def _draft(self, piece: Pass) -> Draft:
@@ -256,11 +269,18 @@ class LM:
         )
 
     def _result(self, job: Job, seconds: float) -> Result:
-        text = None if self._tokenizer is None else self._tokenizer.decode(job.ids)
-        return job.result(decoded=text, seconds=seconds)
+        if self._tokenizer is None:
+            return job.result(spans=None, seconds=seconds)
+        reader = SpanReader(self._tokenizer)
+        return job.result(spans=[*reader.push(job.ids), *reader.finish()], seconds=seconds)
 
     def _check_context(self, tokens: int) -> None:
         if tokens > self.config.max_positions:
             raise ContextLengthError(
                 f"{tokens} tokens do not fit: the model's context is {self.config.max_positions}"
             )
+
+
+def as_event(span: Span) -> Event:
+    """An answer's text as the stream's `Text`; what else the reader finds as it is."""
+    return Text(delta=span.text) if isinstance(span, Answer) else span

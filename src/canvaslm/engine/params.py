@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from canvaslm.errors import ParameterError
 
@@ -22,6 +23,9 @@ class Params:
     max_tokens     longest answer, in tokens, the closing one included
     seed           0 to 2**63 - 1; the same seed gives the same text. None draws one; the result
                    says which
+    thinking       let the model think before it answers; the thoughts are in `Result.thoughts`
+    tools          function declarations in OpenAI's shape that the model may call; the calls are
+                   in `Result.tool_calls`
     temperature    mode "ar" only: 0 takes the likeliest token, 1 samples as the model believes
     max_steps      diffusion: denoising passes a canvas may take at most
     entropy_bound  diffusion: nats of doubt accepted together in one pass; more is faster
@@ -34,6 +38,8 @@ class Params:
 
     max_tokens: int = 256
     seed: int | None = None
+    thinking: bool = False
+    tools: Sequence[Mapping[str, Any]] | None = None
     temperature: float | None = None
     max_steps: int | None = None
     entropy_bound: float | None = None
@@ -44,6 +50,8 @@ class Params:
 
     def __post_init__(self) -> None:
         check_integer("max_tokens", self.max_tokens, least=1)
+        if not isinstance(self.thinking, bool):
+            raise ParameterError(f"thinking must be True or False, got {self.thinking!r}")
         if self.seed is not None:
             check_integer("seed", self.seed, least=0, below=SEEDS)
         for name, least in (("max_steps", 1), ("stability", 0)):

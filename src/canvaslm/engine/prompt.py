@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -19,32 +20,69 @@ Ids = Sequence[int] | Tensor
 Prompt = str | Sequence[Message] | Ids
 
 
+@dataclass(frozen=True, kw_only=True)
+class TemplateOptions:
+    """What a chat template writes beside the messages."""
+
+    thinking: bool = False
+    tools: Sequence[Mapping[str, Any]] | None = None
+
+
+PLAIN = TemplateOptions()
+
+
 def read_prompt(
-    prompt: Prompt, *, tokenizer: Tokenizer | None, config: ModelConfig
+    prompt: Prompt,
+    *,
+    tokenizer: Tokenizer | None,
+    config: ModelConfig,
+    options: TemplateOptions = PLAIN,
 ) -> tuple[int, ...]:
     """The ids of a prompt: token ids as they are, messages and text through the chat template.
 
     Text is a user's turn where the checkpoint has a template, else it is encoded after bos. Raises
-    ParameterError for what is neither, MissingTokenizerError for text without a tokenizer,
-    TemplateError for messages that the template refuses.
+    ParameterError for what is neither and for `options` that would have no effect,
+    MissingTokenizerError for text without a tokenizer, TemplateError for messages that the
+    template refuses.
     """
+    if isinstance(prompt, str) or is_conversation(prompt):
+        return check_ids(read_text(prompt, need_tokenizer(tokenizer), options), config)
+    if options != PLAIN:
+        raise ParameterError(
+            "thinking and tools are written into the prompt by the chat template, and a prompt of "
+            "token ids is past it: give text or messages"
+        )
     if isinstance(prompt, Tensor):
         return check_ids(prompt.flatten().tolist(), config) if prompt.ndim else refuse(prompt)
-    if isinstance(prompt, str):
-        return check_ids(read_text(prompt, need_tokenizer(tokenizer)), config)
     if isinstance(prompt, Mapping | bytes) or not isinstance(prompt, Sequence):
         return refuse(prompt)
-    if prompt and isinstance(prompt[0], Mapping):
-        messages = cast(Sequence[Message], prompt)
-        return check_ids(need_tokenizer(tokenizer).render(messages), config)
     return check_ids(prompt, config)
 
 
-def read_text(text: str, tokenizer: Tokenizer) -> list[int]:
-    if tokenizer.template is not None:
-        return tokenizer.render([{"role": "user", "content": text}])
-    bos = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-    return bos + tokenizer.encode(text)
+def is_conversation(prompt: Prompt) -> TypeGuard[Sequence[Message]]:
+    return (
+        isinstance(prompt, Sequence)
+        and not isinstance(prompt, bytes)
+        and len(prompt) > 0
+        and isinstance(prompt[0], Mapping)
+    )
+
+
+def read_text(
+    prompt: str | Sequence[Message], tokenizer: Tokenizer, options: TemplateOptions
+) -> list[int]:
+    if isinstance(prompt, str):
+        if tokenizer.template is None and options == PLAIN:
+            bos = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
+            return bos + tokenizer.encode(prompt)
+        prompt = [{"role": "user", "content": prompt}]
+    ids = tokenizer.render(prompt, thinking=options.thinking, tools=options.tools)
+    if options != PLAIN and ids == tokenizer.render(prompt):
+        raise ParameterError(
+            "the model's chat template knows neither thinking nor tools: leave them out, or use a "
+            "model that was trained with them"
+        )
+    return ids
 
 
 def need_tokenizer(tokenizer: Tokenizer | None) -> Tokenizer:
@@ -85,9 +123,10 @@ def check_rows(
 ) -> Tensor:
     """Ids [N] or [B, N] as an int64 tensor [B, N]. Raises ParameterError if they are not that."""
     listed: list[Any] = rows.tolist() if isinstance(rows, Tensor) else list(rows)
-    if not listed or not isinstance(listed[0], Sequence):
+    if not any(isinstance(row, Sequence) for row in listed):
         listed = [listed]
-    if len({len(row) for row in listed}) > 1 or not listed[0]:
+    lengths = {len(row) if isinstance(row, Sequence) else 0 for row in listed}
+    if len(lengths) > 1 or 0 in lengths:
         raise ParameterError("ids must be one or more rows of the same length, 1 token or longer")
     return torch.tensor([check_ids(row, config) for row in listed])
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from canvaslm.errors import MissingTokenizerError
+from canvaslm.text.spans import Answer, Broken, Span, Thought, ToolCall
 
 FinishReason = Literal["stop", "length"]
+Text = TypeVar("Text")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +44,33 @@ class Result:
     finish_reason: FinishReason
     usage: Usage
     seed: int
-    decoded: str | None = None
+    spans: Sequence[Span] | None = None
 
     @property
     def text(self) -> str:
-        """The answer without control tokens. Raises MissingTokenizerError without a tokenizer."""
-        return need_text(self.decoded)
+        """The answer, without thoughts, tool calls and control tokens.
+
+        Raises MissingTokenizerError without a tokenizer, as the other readings do.
+        """
+        return "".join(span.text for span in need_text(self.spans) if isinstance(span, Answer))
+
+    @property
+    def thoughts(self) -> str:
+        """What the model thought before it answered."""
+        return "".join(span.text for span in need_text(self.spans) if isinstance(span, Thought))
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The whole and readable tool calls, in order."""
+        return tuple(span for span in need_text(self.spans) if isinstance(span, ToolCall))
+
+    @property
+    def broken(self) -> tuple[Broken, ...]:
+        """Thoughts and tool calls that did not end or cannot be read, and why."""
+        return tuple(span for span in need_text(self.spans) if isinstance(span, Broken))
 
 
-def need_text(decoded: str | None) -> str:
+def need_text(decoded: Text | None) -> Text:
     if decoded is None:
         raise MissingTokenizerError(
             "the checkpoint has no tokenizer.json, so there is no text: use token_ids, or put the "

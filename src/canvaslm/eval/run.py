@@ -54,6 +54,8 @@ class Plan:
         if self.mode not in get_args(Mode):
             names = ", ".join(get_args(Mode))
             raise ParameterError(f"mode must be one of {names}, got {self.mode!r}")
+        if self.mode == "ar" and self.batch > 1:
+            raise ParameterError(f"mode ar answers one at a time: leave batch={self.batch} out")
         check_request(tasks.get(self.task), split="test", bin=self.bin)
 
     @property

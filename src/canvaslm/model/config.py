@@ -81,7 +81,7 @@ class ExpertsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """A DiffusionGemma text network (released shape: `facts` of the model card, section 1)."""
+    """A DiffusionGemma text network; the defaults are those of the released code."""
 
     vocab_size: int
     hidden_size: int

@@ -2,7 +2,8 @@
 
 A tiny model spends its time between the matrix products, so here projections that read the same
 input are one product, the weight of the norm before a product is part of its matrix, one norm
-serves all readers of the residual, and rotary tables are kept while positions stay the same. It
+serves all readers of the residual, and rotary tables are kept while positions stay the same. Norms
+make rows of length 1; the sqrt(D) between that and an rms of 1 lies in the weight that follows. It
 equals `Transformer` up to float32 rounding, and holds a copy of the weights.
 """
 
@@ -19,17 +20,16 @@ from canvaslm.model.transformer import Attend, GatedMLP, Layer, RMSNorm, Transfo
 
 # B batch, N tokens, T = B * N, D hidden, H heads, G kv heads, d head, K experts per token
 
-Turn = tuple[Tensor, Tensor]  # cosine [T, 1, d] and sine [T, 1, d / 2]
+Turn = tuple[Tensor, Tensor]  # cosine [T, d] and sine [T, d / 2]
 
 GELU_SLOPE = 2 * (2 / torch.pi) ** 0.5
 GELU_CUBE = 0.044715 * GELU_SLOPE
 SLOPE = torch.tensor(GELU_SLOPE)
 
 
-def inverse_rms(x: Tensor, eps: Tensor) -> Tensor:
-    """1 / rms of the last dimension, kept: [..., 1]."""
-    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return torch.addcmul(eps, length, length, value=1 / x.shape[-1]).rsqrt_()
+def length(x: Tensor, floor: Tensor) -> Tensor:
+    """sqrt(|x|^2 + floor^2) of the last dimension, kept [..., 1]; floor is sqrt(D eps)."""
+    return torch.hypot(torch.linalg.vector_norm(x, dim=-1, keepdim=True), floor)
 
 
 def gated(gate_up: Tensor) -> Tensor:
@@ -44,8 +44,9 @@ def gated(gate_up: Tensor) -> Tensor:
 
 
 def weight_of(norm: RMSNorm) -> Tensor:
+    """The norm's weight, times sqrt(D)."""
     assert norm.weight is not None
-    return norm.weight.detach()
+    return norm.weight.detach() * norm.weight.shape[0] ** 0.5
 
 
 class FusedMLP:
@@ -63,18 +64,18 @@ class FusedExperts:
     """Router and experts, both reading the residual normalised but not yet weighted."""
 
     def __init__(self, router: Router, experts: Experts, scale: Tensor) -> None:
-        self.top_k, self.expert_scale = router.top_k, router.expert_scale.detach()
-        size = router.scale.shape[0]
-        self.router = router.proj.weight.detach() * (router.scale.detach() * size**-0.5)
+        self.top_k = router.top_k
+        self.router = router.proj.weight.detach() * router.scale.detach()  # its D^-0.5 is spent
         gate_up_EID = experts.gate_up.detach() * scale
         self.gate_up = [gate_up_ID.t() for gate_up_ID in gate_up_EID]
-        self.down = [down_DI.t() for down_DI in experts.down.detach()]
+        down_EDI = experts.down.detach() * router.expert_scale.detach()[:, None, None]
+        self.down = [down_DI.t() for down_DI in down_EDI]
 
     def __call__(self, x_TD: Tensor) -> Tensor:
         # the chosen probabilities over their sum are the softmax of the chosen scores alone
         scores_TK, index_TK = F.linear(x_TD, self.router).topk(self.top_k)
-        weights_TK = scores_TK.sub_(scores_TK[:, :1].clone()).exp_()
-        weights_TK.div_(weights_TK.sum(dim=-1, keepdim=True)).mul_(self.expert_scale[index_TK])
+        weights_TK = scores_TK.sub(scores_TK[:, :1]).exp_()
+        weights_TK.div_(weights_TK.sum(dim=-1, keepdim=True))
         slots = index_TK.flatten()
         order = slots.argsort(stable=True)
         counts = torch.bincount(slots, minlength=len(self.down)).tolist()
@@ -97,9 +98,11 @@ def products(x_RD: Tensor, matrices: list[Tensor], counts: list[int]) -> Tensor:
 class FusedLayer:
     """One layer; takes and gives the residual as [T, D]."""
 
-    def __init__(self, layer: Layer, shape: LayerConfig, *, eps: Tensor) -> None:
+    def __init__(self, layer: Layer, shape: LayerConfig, *, eps: float) -> None:
         attention = layer.attention
-        self.index, self.shape, self.eps = layer.index, shape, eps
+        self.index, self.shape = layer.index, shape
+        self.floor = torch.tensor((attention.o.out_features * eps) ** 0.5)
+        self.head_floor = torch.tensor((shape.head_dim * eps) ** 0.5)
         parts = [attention.q, attention.k] + ([attention.v] if attention.v is not None else [])
         joined = torch.cat([part.weight for part in parts]).detach()
         self.qkv = joined * weight_of(layer.attention_in)
@@ -121,29 +124,33 @@ class FusedLayer:
     def __call__(
         self, h_TD: Tensor, turn: Turn, attend: Attend, *, batch: int, causal: bool
     ) -> Tensor:
-        q, k, v = self.project(h_TD * inverse_rms(h_TD, self.eps), turn, batch)
+        floor = self.floor
+        q, k, v = self.project(h_TD / length(h_TD, floor), turn, batch)
         mixed_BNHd = attend(self.index, q, k, v).transpose(1, 2)
-        out_TD = F.linear(mixed_BNHd.reshape(len(h_TD), -1), self.o)
-        out_TD.mul_(inverse_rms(out_TD, self.eps))
-        h_TD = torch.addcmul(h_TD, out_TD, self.attention_out)
-        fed_TD = self.feedforward(h_TD * inverse_rms(h_TD, self.eps))
-        fed_TD.mul_(inverse_rms(fed_TD, self.eps))
-        h_TD = torch.addcmul(h_TD, fed_TD, self.feedforward_out)
+        out_TD = F.linear(mixed_BNHd.reshape(h_TD.shape[0], -1), self.o)
+        h_TD = torch.addcmul(h_TD, out_TD.div_(length(out_TD, floor)), self.attention_out)
+        fed_TD = self.feedforward(h_TD / length(h_TD, floor))
+        h_TD = torch.addcmul(h_TD, fed_TD.div_(length(fed_TD, floor)), self.feedforward_out)
         return h_TD if self.scalar[causal] == 1 else h_TD.mul_(self.scalar[causal])
 
     def project(self, x_TD: Tensor, turn: Turn, batch: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Normalised q [B, H, N, d] and k, v [B, G, N, d]; q and k turned by position."""
+        """Normalised q [B, H, N, d] and k, v [B, G, N, d]; q and k turned by position.
+
+        They are written head by head, so that attention reads them as they lie.
+        """
         heads, kv_heads, size = self.shape.heads, self.shape.kv_heads, self.shape.head_dim
-        raw = F.linear(x_TD, self.qkv).view(len(x_TD), -1, size)
-        raw.mul_(inverse_rms(raw, self.eps))
-        qk = raw[:, : heads + kv_heads] * self.qk_norm
+        raw = F.linear(x_TD, self.qkv).view(x_TD.shape[0], -1, size)
+        raw.div_(length(raw, self.head_floor))
+        qk = (raw[:, : heads + kv_heads] * self.qk_norm).transpose(0, 1)
         cos, sin = turn
-        turned = qk * cos
-        turned[..., : size // 2].addcmul_(qk[..., size // 2 :], sin, value=-1)
-        turned[..., size // 2 :].addcmul_(qk[..., : size // 2], sin)
-        q, k = turned[:, :heads], turned[:, heads:]
-        v = raw[:, -kv_heads:]  # without a v projection these are the k heads
-        q, k, v = (t.view(batch, -1, t.shape[1], size).transpose(1, 2) for t in (q, k, v))
+        turned = torch.mul(qk, cos, out=qk.new_empty(qk.shape))
+        (first, second), (old_first, old_second) = turned.chunk(2, dim=-1), qk.chunk(2, dim=-1)
+        first.addcmul_(old_second, sin, value=-1)
+        second.addcmul_(old_first, sin)
+        v = raw[:, -kv_heads:].transpose(0, 1)  # without a v projection these are the k heads
+        v = torch.mul(v, size**0.5, out=v.new_empty(v.shape))
+        q, k = turned.split_with_sizes((heads, kv_heads))
+        q, k, v = (t.view(t.shape[0], batch, -1, size).transpose(0, 1) for t in (q, k, v))
         return q, k, v
 
     def feedforward(self, x_TD: Tensor) -> Tensor:
@@ -151,8 +158,8 @@ class FusedLayer:
         if self.experts is None:
             return dense
         sparse = self.experts(x_TD)
-        dense.mul_(inverse_rms(dense, self.eps)).mul_(self.mlp_out)
-        return dense.addcmul_(sparse.mul_(inverse_rms(sparse, self.eps)), self.experts_out)
+        dense.div_(length(dense, self.floor)).mul_(self.mlp_out)
+        return dense.addcmul_(sparse.div_(length(sparse, self.floor)), self.experts_out)
 
 
 class Fused:
@@ -161,10 +168,10 @@ class Fused:
     def __init__(self, model: Transformer) -> None:
         self.config: ModelConfig = model.config
         self.embedding = model.embedding.detach()
-        self.eps = torch.tensor(model.config.norm_eps)
-        self.root = model.config.hidden_size**0.5
+        size, eps = model.config.hidden_size, model.config.norm_eps
+        self.root, self.floor = size**0.5, torch.tensor((size * eps) ** 0.5)
         self.layers = [
-            FusedLayer(layer, shape, eps=self.eps)
+            FusedLayer(layer, shape, eps=eps)
             for layer, shape in zip(model.layers, model.config.layers, strict=True)
         ]
         self.norm = weight_of(model.norm)
@@ -184,15 +191,15 @@ class Fused:
         h_TD = self.embed(ids_BL)
         if soft_BLD is not None:  # a zero signal adds exactly nothing
             soft_TD = soft_BLD.flatten(0, 1)
-            h_TD += self.conditioning(soft_TD * inverse_rms(soft_TD, self.eps))
-        h_TD.mul_(inverse_rms(h_TD, self.eps))
+            h_TD += self.conditioning(soft_TD / length(soft_TD, self.floor))
+        h_TD.div_(length(h_TD, self.floor)).mul_(self.root)
         return self.run(h_TD, positions_BL, attend, causal=False)
 
     def run(self, h_TD: Tensor, positions_BN: Tensor, attend: Attend, *, causal: bool) -> Tensor:
         turns, batch = self.turns(positions_BN), len(positions_BN)
         for layer in self.layers:
             h_TD = layer(h_TD, turns[layer.shape], attend, batch=batch, causal=causal)
-        h_TD = h_TD * inverse_rms(h_TD, self.eps) * self.norm
+        h_TD = (h_TD / length(h_TD, self.floor)).mul_(self.norm)
         return h_TD.view(batch, -1, h_TD.shape[-1])
 
     def turns(self, positions_BN: Tensor) -> dict[LayerConfig, Turn]:
@@ -201,8 +208,8 @@ class Fused:
             self._positions, self._turns = positions_BN, {}
             for shape in set(self.config.layers):
                 cos, sin = angles(inverse_frequencies(shape), positions_BN)
-                half_T1d = sin.flatten(0, 1)[..., : shape.head_dim // 2]
-                self._turns[shape] = cos.flatten(0, 1), half_T1d.contiguous()
+                half_Td = sin.flatten(0, 2)[..., : shape.head_dim // 2]
+                self._turns[shape] = cos.flatten(0, 2), half_Td.contiguous()
         return self._turns
 
     def embed(self, ids_BN: Tensor) -> Tensor:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
+import sysconfig
+from pathlib import Path
 
 import torch
 import torch._dynamo
@@ -17,11 +20,16 @@ from canvaslm.training.experts import experts
 M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1  # mallopt(3)
 
 
+def can_compile() -> bool:
+    """Whether there is what torch compiles with: a C++ compiler, and the headers of Python."""
+    headers = Path(sysconfig.get_path("include")) / "Python.h"
+    return shutil.which("c++") is not None and headers.is_file()
+
+
 def speed_up(model: Transformer) -> None:
     """Compile what lies between the attention calls, once for all layers and lengths.
 
-    The numbers stay those of the plain model up to rounding. Without a C++ compiler torch cannot
-    compile, and the caller leaves this out.
+    The numbers stay those of the plain model up to rounding. Needs `can_compile`.
     """
     torch._dynamo.config.recompile_limit = 64
     torch.fx.experimental._config.use_duck_shape = False  # equal lengths are a coincidence here

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 def orthogonalise(matrix: Tensor, *, rounds: int = 5) -> Tensor:
     """Singular values towards 1 by a quintic Newton-Schulz iteration: [..., R, C] -> same."""
     wide = matrix.shape[-2] <= matrix.shape[-1]
-    x = matrix if wide else matrix.mT
+    x: Tensor = matrix if wide else matrix.mT
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(rounds):
         gram = x @ x.mT

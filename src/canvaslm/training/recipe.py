@@ -91,12 +91,15 @@ class Recipe:
         return min(1.0, rising, falling)
 
 
-def pocket(*, size: int = 128, steps: int = 6000, seed: int = 0, bfloat16: bool = False) -> Recipe:
+def pocket(
+    *, size: int = 128, steps: int = 12_000, seed: int = 0, bfloat16: bool = False
+) -> Recipe:
     """The embedded model. `size` is the one dial: the hidden width, a multiple of 32.
 
-    Each step sees 32 Sudoku canvases, a batch of records and questions, and in turn scenes or code.
-    A Sudoku's digits cannot be predicted from left to right, so its prompt carries no causal loss
-    and only a share of its batches teach the causal mode to answer.
+    Each step sees 40 Sudoku canvases, then in turn scenes or records and questions, and now and
+    then code. Left to right is learnt sooner than denoising, so an encoded prompt carries several
+    noised canvases and only a share of the batches also carries the causal loss; a Sudoku's digits
+    cannot be predicted from left to right, so its prompt carries none.
     """
     return Recipe(
         name="pocket",
@@ -109,27 +112,42 @@ def pocket(*, size: int = 128, steps: int = 6000, seed: int = 0, bfloat16: bool 
         mixtures=(
             Mixture(
                 tasks={"sudoku": 1.0},
-                documents=16,
+                documents=20,
                 canvases=2,
                 canvas_length=96,
-                wide_share=0.08,
-                causal_share=0.15,
+                wide_share=0.12,
+                causal_share=0.1,
                 causal_prompt=False,
-                pinned_share=0.5,
+                pinned_share=0.4,
             ),
             Mixture(
-                tasks={"json": 0.65, "ask": 0.35}, documents=24, canvas_length=64, wide_share=0.1
+                tasks={"scenes": 1.0},
+                documents=10,
+                canvases=4,
+                canvas_length=128,
+                wide_share=0.12,
+                causal_share=0.1,
+                every=2,
             ),
             Mixture(
-                tasks={"scenes": 1.0}, documents=14, canvas_length=128, wide_share=0.1, every=2
+                tasks={"json": 0.65, "ask": 0.35},
+                documents=16,
+                canvases=4,
+                canvas_length=64,
+                wide_share=0.12,
+                causal_share=0.1,
+                every=2,
+                phase=1,
             ),
             Mixture(
                 tasks={"code": 1.0},
-                documents=14,
+                documents=10,
+                canvases=2,
                 canvas_length=64,
-                wide_share=0.1,
-                every=2,
-                phase=1,
+                wide_share=0.12,
+                causal_share=0.2,
+                every=4,
+                phase=3,
             ),
         ),
         bins={

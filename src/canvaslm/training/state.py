@@ -38,4 +38,6 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], int]:
             names = list(file.keys())
             return {name: file.get_tensor(name) for name in names}, int(metadata["step"])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise TrainingError(f"{path} is no training state: {error}; start a new run") from error
+        raise TrainingError(
+            f"{path} is no training state: {error}; delete it, or start a new run in another folder"
+        ) from error

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor
@@ -68,8 +70,9 @@ class Trainer:
                 f"the loss is not finite at step {self.step}: {record}. Lower the learning rates, "
                 "or go on from the last saved state with --resume"
             )
-        record["norm"] = self.update()
-        self.step += 1
+        with uninterrupted():
+            record["norm"] = self.update()
+            self.step += 1
         record["seconds"] = time.perf_counter() - started
         record["tokens_per_second"] = tokens / record["seconds"]
         return record
@@ -142,6 +145,22 @@ class Trainer:
         for name, parameter in model.named_parameters():
             parameter.copy_(self.average[name])
         return model.eval()
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until the block is done: half an update must never be saved."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals arrive in the main thread
+        return
+    held: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        signal.raise_signal(signal.SIGINT)
 
 
 def shape(recipe: Recipe, tokenizer: Tokenizer) -> ModelConfig:

@@ -25,7 +25,8 @@ CHAT_TEMPLATE = """\
 {{- bos_token -}}
 {%- for message in messages -%}
 {{- '<|turn>' + ('model' if message['role'] == 'assistant' else message['role']) + '\\n' -}}
-{{- message['content'] | trim -}}
+{%- set content = message['content'] -%}
+{{- (content if content is string else content | map(attribute='text') | join) | trim -}}
 {{- '<turn|>\\n' -}}
 {%- endfor -%}
 {%- if add_generation_prompt -%}
