@@ -21,15 +21,13 @@ from canvaslm.eval.run import Plan, evaluate
 
 VARIANTS: dict[str, dict[str, float]] = {
     "published": {},
+    "entropy bound 0.03": {"entropy_bound": 0.03},
     "entropy bound 0.3": {"entropy_bound": 0.3},
     "entropy bound 1": {"entropy_bound": 1.0},
-    "entropy bound 3": {"entropy_bound": 3.0},
+    "confidence 0.0005": {"confidence": 0.0005},
     "confidence 0.02": {"confidence": 0.02},
-    "confidence 0.05": {"confidence": 0.05},
     "temperature 0.4 to 0.1": {"t_max": 0.4, "t_min": 0.1},
-    "temperature 0.6 to 0.2": {"t_max": 0.6, "t_min": 0.2},
     "temperature 1 to 0.6": {"t_max": 1.0, "t_min": 0.6},
-    "24 steps": {"max_steps": 24},
     "96 steps": {"max_steps": 96},
     "stable for 2": {"stability": 2},
 }

@@ -1,5 +1,7 @@
 """Attention over pages equals its dense definition, whatever the pieces and the company."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -8,7 +10,7 @@ from tests.model.dense_attend import DensePrefix
 from torch import Tensor
 
 from canvaslm.cache import attend
-from canvaslm.cache.attend import Bidirectional, Causal, mix
+from canvaslm.cache.attend import SAFE_SCORE, Bidirectional, Causal, mix
 from canvaslm.cache.pages import Pool, Prefix
 from canvaslm.model.config import ExpertsConfig, LayerConfig, ModelConfig, RopeConfig
 from canvaslm.model.initialise import initialise
@@ -168,4 +170,29 @@ def test_mix_joins_segments_and_splits_rows(
     ) @ v
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(attend, "SCORE_LIMIT", limit)  # scores in blocks of few rows
-        torch.testing.assert_close(mix(q, segments, hidden), expected)
+        for bound in (math.inf, SAFE_SCORE):  # with a maximum taken off the scores, and without
+            torch.testing.assert_close(mix(q, segments, hidden, bound=bound), expected)
+
+
+def test_scores_at_the_bound_neither_overflow_nor_vanish() -> None:
+    q = torch.full((1, 3, 1), SAFE_SCORE**0.5)
+    keys = torch.tensor([[[-1.0], [-1.0], [-1.0]]]) * SAFE_SCORE**0.5
+    values = torch.tensor([[[1.0], [2.0], [6.0]]])
+    for sign in (1, -1):
+        mixed = mix(q, [(sign * keys, values)], bound=SAFE_SCORE)
+        torch.testing.assert_close(mixed, torch.full((1, 3, 1), 3.0))
+
+
+@torch.no_grad()
+def test_no_score_exceeds_the_networks_bound() -> None:
+    model = MODELS[64]
+    bounds, largest = model.score_bounds(), [0.0, 0.0]
+
+    def note(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        keys = k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)
+        largest[layer] = float((q @ keys.transpose(2, 3)).abs().max())
+        return q
+
+    model.encode(torch.arange(VOCABULARY)[None], torch.arange(VOCABULARY)[None], note)
+    for score, bound in zip(largest, bounds, strict=True):
+        assert bound / 10 < score <= bound * (1 + 1e-6)

@@ -3,8 +3,14 @@
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
-from canvaslm.diffusion.candidate import block_width, inverse_cdf
+from canvaslm.diffusion.candidate import block_width, blocks, inverse_cdf
+
+
+def draw(p_BLV: Tensor, uniform_BL: Tensor) -> Tensor:
+    return inverse_cdf(p_BLV, blocks(p_BLV).sum(dim=-1), uniform_BL)
+
 
 vocabularies = st.sampled_from([1, 2, 7, 12, 36, 97])
 
@@ -26,7 +32,7 @@ def test_it_is_the_inverse_of_the_cumulative_sum(vocabulary: int, seed: int) -> 
     generator = torch.Generator().manual_seed(seed)
     p = torch.randn(3, 8, vocabulary, generator=generator).mul_(3).softmax(dim=-1)
     uniform = torch.rand(3, 8, generator=generator, dtype=torch.float64)
-    drawn = inverse_cdf(p, uniform)
+    drawn = draw(p, uniform)
     upper = p.double().cumsum(dim=-1) / p.double().sum(dim=-1, keepdim=True)
     place = upper.gather(-1, drawn[..., None])[..., 0]
     share = p.double().gather(-1, drawn[..., None])[..., 0]
@@ -42,12 +48,12 @@ def test_a_token_without_probability_is_never_drawn(vocabulary: int, seed: int) 
     p[..., int(torch.randint(vocabulary, (1,), generator=generator))] = 1e-30
     uniform = torch.rand(1, 200, generator=generator, dtype=torch.float64)
     uniform[0, :3] = torch.tensor([0.0, 1 - 2.0**-53, 0.5], dtype=torch.float64)
-    drawn = inverse_cdf(p, uniform)
+    drawn = draw(p, uniform)
     assert (p.gather(-1, drawn[..., None]) > 0).all()
 
 
 def test_frequencies_are_the_probabilities() -> None:
     p = torch.tensor([0.5, 0.25, 0.125, 0.0625, 0.03125, 0.03125])
     uniform = (torch.arange(64, dtype=torch.float64) + 0.5) / 64
-    drawn = inverse_cdf(p.expand(1, 64, 6), uniform[None])
+    drawn = draw(p.expand(1, 64, 6).contiguous(), uniform[None])
     assert torch.bincount(drawn[0]).tolist() == [32, 16, 8, 4, 2, 2]

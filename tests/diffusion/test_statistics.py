@@ -4,6 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from canvaslm.diffusion.candidate import blocks
 from canvaslm.diffusion.statistics import statistics
 
 
@@ -16,6 +17,8 @@ def test_they_equal_float64(vocabulary: int, scale: float, seed: int) -> None:
     torch.testing.assert_close(known.p.double(), y.exp(), rtol=1e-5, atol=1e-7)
     torch.testing.assert_close(known.entropy.double(), -(y * y.exp()).sum(-1), rtol=1e-5, atol=5e-7)
     assert torch.equal(known.best, z.argmax(dim=-1))
+    share = blocks(y.exp()).sum(dim=-1)
+    torch.testing.assert_close(known.share.double(), share, rtol=1e-5, atol=1e-7)
 
 
 def test_a_tiny_entropy_is_not_lost_beside_large_logits() -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from canvaslm.diffusion.accept import EntropyBound
+from canvaslm.diffusion.statistics import Statistics
 from canvaslm.diffusion.step import Outcome, Sampler, take_step
 from canvaslm.diffusion.temperature import LinearTemperature
 
@@ -24,8 +25,10 @@ class Fixed:
         self.asked.append((canvas, step))
         return torch.full((len(rows), LENGTH), 4)
 
-    def candidates(self, rows: Sequence[int], p_BLV: Tensor, *, canvas: int, step: int) -> Tensor:
-        self.p = p_BLV.clone()
+    def candidates(
+        self, rows: Sequence[int], known: Statistics, *, canvas: int, step: int
+    ) -> Tensor:
+        self.p = known.p.clone()
         return self.tokens
 
 

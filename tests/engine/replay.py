@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from canvaslm.diffusion.statistics import Statistics
+
 
 @dataclass
 class Step:
@@ -38,9 +40,11 @@ class Recording:
         tokens = recorded.start if step == 0 else recorded.steps[step - 1].noise
         return tokens[list(rows)]
 
-    def candidates(self, rows: Sequence[int], p_BLV: Tensor, *, canvas: int, step: int) -> Tensor:
+    def candidates(
+        self, rows: Sequence[int], known: Statistics, *, canvas: int, step: int
+    ) -> Tensor:
         exponential = self.canvases[canvas].steps[step - 1].exponential[list(rows)]
-        return (p_BLV / exponential).argmax(dim=-1)
+        return (known.p / exponential).argmax(dim=-1)
 
 
 def multinomial(p: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:

@@ -89,7 +89,10 @@ def test_thoughts_and_tool_calls_are_told_from_the_answer(
     assert [e for e in events if isinstance(e, ToolCall)] == [ToolCall("f", {"x": 1})]
 
 
-@pytest.mark.parametrize("params", [Params(thinking=True), Params(tools=[{"type": "function", "function": {"name": "f"}}])])
+@pytest.mark.parametrize(
+    "params",
+    [Params(thinking=True), Params(tools=[{"type": "function", "function": {"name": "f"}}])],
+)
 def test_template_options_without_effect_are_refused(talker: LM, params: Params) -> None:
     with pytest.raises(ParameterError, match="neither thinking nor tools"):
         talker.generate("a circle", params=params)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -13,31 +14,46 @@ from canvaslm.cache.pages import Prefix
 
 Segment = tuple[Tensor, Tensor]  # K and V [G, n, d]
 
+SAFE_SCORE = 60.0  # e^60 times any context is far from overflow, e^-60 from vanishing
 SCORE_LIMIT = 1 << 26  # scores held at a time, so that a long context costs time, not memory
 
 
-def mix(q_HNd: Tensor, segments: Sequence[Segment], hidden_NS: Tensor | None = None) -> Tensor:
+def mix(
+    q_HNd: Tensor,
+    segments: Sequence[Segment],
+    hidden_NS: Tensor | None = None,
+    *,
+    bound: float = math.inf,
+) -> Tensor:
     """softmax(q k^T) v over all segments at once: [H, N, d].
 
     Each segment's scores go straight into their place in one row, so K and V are never joined; the
     heads that share a kv head are folded into the rows, so neither are K and V repeated. The scale
-    is 1, the softmax is computed in float32. `hidden` marks the keys a query may not see.
+    is 1, the softmax is computed in float32. `hidden` marks the keys a query may not see; `bound`
+    is what no score can exceed.
     """
     heads, count, size = q_HNd.shape
     kv_heads, seen = segments[0][0].shape[0], sum(k.shape[1] for k, _ in segments)
     step = max(SCORE_LIMIT // (heads * seen), 1)
     if count > step:
-        rows = range(0, count, step)
-        hide = (None if hidden_NS is None else hidden_NS[i : i + step] for i in rows)
-        parts = [mix(q_HNd[:, i : i + step], segments, h) for i, h in zip(rows, hide, strict=True)]
+        parts = []
+        for i in range(0, count, step):
+            hide = None if hidden_NS is None else hidden_NS[i : i + step]
+            parts.append(mix(q_HNd[:, i : i + step], segments, hide, bound=bound))
         return torch.cat(parts, dim=1)
-    q_GRd = q_HNd.reshape(kv_heads, -1, size)
-    p_GRS = probabilities(q_GRd, segments, hidden_NS)
-    return weighted(p_GRS, segments).view(heads, count, size)
+    scores_GRS = join_scores(q_HNd.reshape(kv_heads, -1, size), segments, hidden_NS)
+    if bound <= SAFE_SCORE and scores_GRS.dtype == torch.float32:
+        # e^score can neither overflow nor vanish, so two passes of the softmax are not needed
+        weights_GRS = scores_GRS.exp_()
+        mixed = weigh(weights_GRS, segments).div_(weights_GRS.sum(dim=-1, keepdim=True))
+    else:
+        p_GRS = scores_GRS.softmax(dim=-1, dtype=torch.float32).to(q_HNd.dtype)
+        mixed = weigh(p_GRS, segments)
+    return mixed.view(heads, count, size)
 
 
-def probabilities(q_GRd: Tensor, segments: Sequence[Segment], hidden_NS: Tensor | None) -> Tensor:
-    """softmax(q k^T) over the segments, in the dtype of q: [G, R, S]."""
+def join_scores(q_GRd: Tensor, segments: Sequence[Segment], hidden_NS: Tensor | None) -> Tensor:
+    """q k^T over the segments, -inf where hidden: [G, R, S]."""
     kv_heads, rows, _ = q_GRd.shape
     widths = [k.shape[1] for k, _ in segments]
     scores_GRS = q_GRd.new_empty(kv_heads, rows, sum(widths))
@@ -45,11 +61,11 @@ def probabilities(q_GRd: Tensor, segments: Sequence[Segment], hidden_NS: Tensor 
         torch.bmm(q_GRd, keys.transpose(1, 2), out=place)
     if hidden_NS is not None:
         scores_GRS.view(kv_heads, -1, *hidden_NS.shape).masked_fill_(hidden_NS, -torch.inf)
-    return scores_GRS.softmax(dim=-1, dtype=torch.float32).to(q_GRd.dtype)
+    return scores_GRS
 
 
-def weighted(p_GRS: Tensor, segments: Sequence[Segment]) -> Tensor:
-    """The mean of the segments' values under p: [G, R, d]."""
+def weigh(p_GRS: Tensor, segments: Sequence[Segment]) -> Tensor:
+    """The sum of the segments' values, weighted: [G, R, d]."""
     parts = p_GRS.split_with_sizes([v.shape[1] for _, v in segments], dim=-1)
     mixed = torch.bmm(parts[0], segments[0][1])
     for part, (_, values) in zip(parts[1:], segments[1:], strict=True):
@@ -74,7 +90,11 @@ class Bidirectional:
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return stacked(
             [
-                mix(q[row], [*prefix.segments(layer), (k[row], v[row])])
+                mix(
+                    q[row],
+                    [*prefix.segments(layer), (k[row], v[row])],
+                    bound=prefix.pool.score_bounds[layer],
+                )
                 for row, prefix in enumerate(self.prefixes)
             ]
         )
@@ -95,7 +115,9 @@ class Causal:
         mixed = []
         for row, prefix in enumerate(self.prefixes):
             segments = [*prefix.segments(layer), (k[row], v[row])]
-            mixed.append(mix(q[row], segments, self.hidden(layer, prefix, q.shape[2], q.device)))
+            hidden_NS = self.hidden(layer, prefix, q.shape[2], q.device)
+            bound = prefix.pool.score_bounds[layer]
+            mixed.append(mix(q[row], segments, hidden_NS, bound=bound))
             prefix.write(layer, k[row], v[row])
         return stacked(mixed)
 

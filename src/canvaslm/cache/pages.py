@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -29,7 +31,8 @@ class Pool:
     """Where pages come from and go back to; `in_use` counts those some prefix holds.
 
     A page that nobody holds is kept for the next prefix of the same layer geometry, so a service
-    allocates only at its peak. Pages belong to one device and dtype.
+    allocates only at its peak. Pages belong to one network, on one device and in one dtype;
+    `score_bounds` are what |q k| of its layers cannot exceed, where that is known.
     """
 
     def __init__(
@@ -39,11 +42,13 @@ class Pool:
         page_size: int = PAGE_SIZE,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        score_bounds: Sequence[float] | None = None,
     ) -> None:
         if page_size < 1:
             raise ParameterError(f"page_size must be at least 1 token, got {page_size!r}")
         self.config, self.page_size = config, page_size
         self.device, self.dtype = torch.device(device), dtype
+        self.score_bounds = score_bounds or [math.inf] * len(config.layers)
         self.in_use = 0
         self._idle: dict[tuple[int, int], list[Page]] = {}
 

@@ -25,18 +25,18 @@ def blocks(x_BLV: Tensor) -> Tensor:
     return x_BLV.view(*x_BLV.shape[:-1], -1, block_width(x_BLV.shape[-1]))
 
 
-def inverse_cdf(p_BLV: Tensor, uniform_BL: Tensor) -> Tensor:
+def inverse_cdf(p_BLV: Tensor, share_BLK: Tensor, uniform_BL: Tensor) -> Tensor:
     """The token whose share of the unit interval holds `uniform`: int64 [B, L].
 
-    In two levels, a block of the vocabulary and then a token in it, so that no cumulative sum runs
-    over the whole vocabulary; sums are float64. A token of probability 0 is never drawn.
+    In two levels, a block of the vocabulary by `share`, the sums of p over blocks, and then a token
+    in it, so that no cumulative sum runs over the whole vocabulary; sums are float64. A token of
+    probability 0 is never drawn.
     """
     p_BLKW = blocks(p_BLV)
-    weight_BLK = p_BLKW.sum(dim=-1)
-    upper_BLK = weight_BLK.cumsum(dim=-1, dtype=torch.float64)
+    upper_BLK = share_BLK.cumsum(dim=-1, dtype=torch.float64)
     target_BL1 = uniform_BL[..., None] * upper_BLK[..., -1:]
     block_BL1 = torch.searchsorted(upper_BLK, target_BL1, right=True)
-    width_BL1 = weight_BLK.gather(-1, block_BL1)
+    width_BL1 = share_BLK.gather(-1, block_BL1)
     left_BL1 = (upper_BLK.gather(-1, block_BL1) - target_BL1) / width_BL1  # of the block, (0, 1]
     upper_BLW = take_block(p_BLKW, block_BL1).cumsum(dim=-1, dtype=torch.float64)
     target_BL1 = (1 - left_BL1).clamp_(0, BELOW_ONE) * upper_BLW[..., -1:]

@@ -13,6 +13,7 @@ from torch import Tensor
 from canvaslm.diffusion.candidate import inverse_cdf
 from canvaslm.diffusion.noise import UniformNoise
 from canvaslm.diffusion.rng import Stream, uniforms
+from canvaslm.diffusion.statistics import Statistics
 
 
 class Draws(Protocol):
@@ -22,8 +23,10 @@ class Draws(Protocol):
         """Fresh tokens for every position: int64 [B, L]."""
         ...
 
-    def candidates(self, rows: Sequence[int], p_BLV: Tensor, *, canvas: int, step: int) -> Tensor:
-        """A token for every position, drawn from `p`: int64 [B, L]."""
+    def candidates(
+        self, rows: Sequence[int], known: Statistics, *, canvas: int, step: int
+    ) -> Tensor:
+        """A token for every position, drawn from its probabilities: int64 [B, L]."""
         ...
 
 
@@ -39,8 +42,11 @@ class CounterDraws:
     def noise(self, rows: Sequence[int], *, canvas: int, step: int) -> Tensor:
         return self.rule.tokens(self._uniforms(rows, canvas, step, Stream.NOISE))
 
-    def candidates(self, rows: Sequence[int], p_BLV: Tensor, *, canvas: int, step: int) -> Tensor:
-        return inverse_cdf(p_BLV, self._uniforms(rows, canvas, step, Stream.CANDIDATE))
+    def candidates(
+        self, rows: Sequence[int], known: Statistics, *, canvas: int, step: int
+    ) -> Tensor:
+        uniform_BL = self._uniforms(rows, canvas, step, Stream.CANDIDATE)
+        return inverse_cdf(known.p, known.share, uniform_BL)
 
     def _uniforms(self, rows: Sequence[int], canvas: int, step: int, stream: Stream) -> Tensor:
         numbers = [

@@ -12,9 +12,16 @@ from canvaslm.diffusion.candidate import blocks, take_block
 
 
 class Statistics(NamedTuple):
-    """Of every position: p [B, L, V], its entropy in nats [B, L], its likeliest token [B, L]."""
+    """What is known of every position.
+
+    p        probabilities [B, L, V]
+    share    their sums over blocks of the vocabulary [B, L, K]
+    entropy  in nats [B, L]
+    best     the likeliest token [B, L]
+    """
 
     p: Tensor
+    share: Tensor
     entropy: Tensor
     best: Tensor
 
@@ -32,7 +39,8 @@ def statistics(z_BLV: Tensor) -> Statistics:
     best_BL = (block_BL1 * z_BLKW.shape[-1] + token_BL1)[..., 0]
     y_BLV = z_BLV.sub_(peak_BL1)
     p_BLV = y_BLV.exp()
-    total_BL1 = p_BLV.sum(dim=-1, keepdim=True)
+    share_BLK = blocks(p_BLV).sum(dim=-1)
+    total_BL1 = share_BLK.sum(dim=-1, keepdim=True)
     p_BLV.div_(total_BL1)
     entropy_BL = total_BL1[..., 0].log() - y_BLV.mul_(p_BLV).sum(dim=-1)
-    return Statistics(p_BLV, entropy_BL, best_BL)
+    return Statistics(p_BLV, share_BLK.div_(total_BL1), entropy_BL, best_BL)

@@ -58,7 +58,7 @@ def take_step(
     """
     remaining = sampler.max_steps - step + 1
     known = statistics(logits_BLV.div_(sampler.temperature.at(remaining)))
-    candidates = draws.candidates(rows, known.p, canvas=canvas, step=step)
+    candidates = draws.candidates(rows, known, canvas=canvas, step=step)
     accepted = sampler.accept.accepted(known.entropy)
     noise = draws.noise(rows, canvas=canvas, step=step)
     return Outcome(

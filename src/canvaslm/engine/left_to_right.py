@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from canvaslm.cache.pages import Pool, Prefix
-from canvaslm.diffusion.candidate import inverse_cdf
+from canvaslm.diffusion.candidate import blocks, inverse_cdf
 from canvaslm.diffusion.rng import Stream, uniforms
 from canvaslm.engine.encode import extend, extend_all
 from canvaslm.engine.job import Job
@@ -36,6 +36,6 @@ def choose(logits_V: Tensor, job: Job) -> int:
         return int(logits_V.argmax())
     step = len(job.ids)
     numbers = uniforms(job.seed, canvas=0, step=step, stream=Stream.TOKEN, count=1)
-    p_V = (logits_V / job.params.temperature).softmax(dim=-1)
-    uniform_11 = torch.tensor([[numbers.item()]], dtype=torch.float64, device=p_V.device)
-    return int(inverse_cdf(p_V[None, None], uniform_11))
+    p_11V = (logits_V / job.params.temperature).softmax(dim=-1)[None, None]
+    uniform_11 = torch.tensor([[numbers.item()]], dtype=torch.float64, device=p_11V.device)
+    return int(inverse_cdf(p_11V, blocks(p_11V).sum(dim=-1), uniform_11))

@@ -217,8 +217,10 @@ class Fused:
 
     def unembed(self, h_BND: Tensor) -> Tensor:
         """See `Transformer.unembed`."""
-        logits, cap = F.linear(h_BND, self.embedding), self.config.softcap
-        return logits if cap is None else logits.div_(cap).tanh_().mul_(cap)
+        cap = self.config.softcap
+        if cap is None:
+            return F.linear(h_BND, self.embedding)
+        return F.linear(h_BND / cap, self.embedding).tanh_().mul_(cap)
 
     def blend(self, p_BLV: Tensor) -> Tensor:
         """See `Transformer.blend`."""

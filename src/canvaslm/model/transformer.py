@@ -199,6 +199,17 @@ class Transformer(nn.Module):
         """The same of probabilities, float32: [B, L, D]."""
         return p_BLV.to(self.embedding.dtype) @ self.embedding * self.scale
 
+    def score_bounds(self) -> tuple[float, ...]:
+        """What |q k| of each layer cannot exceed: both have an rms of 1 before their weights."""
+        bounds = []
+        for layer, shape in zip(self.layers, self.config.layers, strict=True):
+            q, k = layer.attention.q_norm.weight, layer.attention.k_norm.weight
+            assert q is not None
+            assert k is not None
+            largest = q.detach().abs().max() * k.detach().abs().max()
+            bounds.append(shape.head_dim * float(largest))
+        return tuple(bounds)
+
     @property
     def scale(self) -> Tensor:
         root = torch.tensor(self.config.hidden_size**0.5, dtype=self.embedding.dtype)
