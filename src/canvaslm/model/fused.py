@@ -44,9 +44,13 @@ def gated(gate_up: Tensor) -> Tensor:
 
 
 def weight_of(norm: RMSNorm) -> Tensor:
-    """The norm's weight, times sqrt(D)."""
     assert norm.weight is not None
-    return norm.weight.detach() * norm.weight.shape[0] ** 0.5
+    return norm.weight.detach()
+
+
+def stretched(norm: RMSNorm) -> Tensor:
+    """The norm's weight for rows of length 1: times sqrt(D)."""
+    return weight_of(norm) * weight_of(norm).shape[0] ** 0.5
 
 
 class FusedMLP:
@@ -105,19 +109,20 @@ class FusedLayer:
         self.head_floor = torch.tensor((shape.head_dim * eps) ** 0.5)
         parts = [attention.q, attention.k] + ([attention.v] if attention.v is not None else [])
         joined = torch.cat([part.weight for part in parts]).detach()
-        self.qkv = joined * weight_of(layer.attention_in)
+        self.qkv = joined * stretched(layer.attention_in)
+        self.root = shape.head_dim**0.5
         q_norm, k_norm = weight_of(attention.q_norm), weight_of(attention.k_norm)
         self.qk_norm = torch.cat(
             (q_norm.expand(shape.heads, -1), k_norm.expand(shape.kv_heads, -1))
         )
-        self.o, self.attention_out = attention.o.weight.detach(), weight_of(layer.attention_out)
-        self.mlp = FusedMLP(layer.mlp, weight_of(layer.mlp_in))
+        self.o, self.attention_out = attention.o.weight.detach(), stretched(layer.attention_out)
+        self.mlp = FusedMLP(layer.mlp, stretched(layer.mlp_in))
         self.experts: FusedExperts | None = None
         if layer.router is not None:
-            experts_in = weight_of(layer.experts_in)
+            experts_in = stretched(layer.experts_in)
             self.experts = FusedExperts(layer.router, layer.experts, experts_in)
-            self.mlp_out, self.experts_out = weight_of(layer.mlp_out), weight_of(layer.experts_out)
-        self.feedforward_out = weight_of(layer.feedforward_out)
+            self.mlp_out, self.experts_out = stretched(layer.mlp_out), stretched(layer.experts_out)
+        self.feedforward_out = stretched(layer.feedforward_out)
         encode, denoise = (layer.get_buffer(f"{mode}_scalar") for mode in ("encode", "denoise"))
         self.scalar = {True: float(encode), False: float(denoise)}
 
@@ -136,21 +141,21 @@ class FusedLayer:
     def project(self, x_TD: Tensor, turn: Turn, batch: int) -> tuple[Tensor, Tensor, Tensor]:
         """Normalised q [B, H, N, d] and k, v [B, G, N, d]; q and k turned by position.
 
-        They are written head by head, so that attention reads them as they lie.
+        q and k are written head by head, so that attention reads them as they lie.
         """
         heads, kv_heads, size = self.shape.heads, self.shape.kv_heads, self.shape.head_dim
         raw = F.linear(x_TD, self.qkv).view(x_TD.shape[0], -1, size)
-        raw.div_(length(raw, self.head_floor))
+        raw.div_(length(raw, self.head_floor).div_(self.root))
         qk = (raw[:, : heads + kv_heads] * self.qk_norm).transpose(0, 1)
         cos, sin = turn
         turned = torch.mul(qk, cos, out=qk.new_empty(qk.shape))
         (first, second), (old_first, old_second) = turned.chunk(2, dim=-1), qk.chunk(2, dim=-1)
         first.addcmul_(old_second, sin, value=-1)
         second.addcmul_(old_first, sin)
-        v = raw[:, -kv_heads:].transpose(0, 1)  # without a v projection these are the k heads
-        v = torch.mul(v, size**0.5, out=v.new_empty(v.shape))
-        q, k = turned.split_with_sizes((heads, kv_heads))
-        q, k, v = (t.view(t.shape[0], batch, -1, size).transpose(0, 1) for t in (q, k, v))
+        qk_BHNd = turned.view(heads + kv_heads, batch, -1, size).transpose(0, 1)
+        q, k = qk_BHNd.split_with_sizes((heads, kv_heads), dim=1)
+        # without a v projection the last heads are those of k
+        v = raw.view(batch, -1, raw.shape[1], size).transpose(1, 2)[:, -kv_heads:]
         return q, k, v
 
     def feedforward(self, x_TD: Tensor) -> Tensor:
@@ -174,9 +179,9 @@ class Fused:
             FusedLayer(layer, shape, eps=eps)
             for layer, shape in zip(model.layers, model.config.layers, strict=True)
         ]
-        self.norm = weight_of(model.norm)
+        self.norm = stretched(model.norm)
         conditioning = model.self_conditioning
-        self.conditioning = FusedMLP(conditioning.mlp, weight_of(conditioning.norm_in))
+        self.conditioning = FusedMLP(conditioning.mlp, stretched(conditioning.norm_in))
         self._positions: Tensor | None = None
         self._turns: dict[LayerConfig, Turn] = {}
 
