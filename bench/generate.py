@@ -73,8 +73,6 @@ def transformers(folder: Path, lm: LM, params: Params) -> Engine:
     logging.disable_progress_bar()
     model: Any = DiffusionGemmaForBlockDiffusion.from_pretrained(folder, dtype=lm.choice.dtype)
     model.eval().to(lm.choice.device)
-    if model.config.image_token_id is None:  # its generate compares prompts with this id
-        model.config.image_token_id = -1
     rules = lm.settings.sampler(params)
     options = {
         "max_new_tokens": params.max_tokens,

@@ -60,7 +60,6 @@ def test_the_engine_gives_the_same_logits(oracle: Any, lm: LM) -> None:
 def test_the_same_draws_give_the_same_canvases(
     oracle: Any, lm: LM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(oracle.config, "image_token_id", -1)  # generate looks for images
     settings = lm.settings
     params = Params(
         max_tokens=256,

@@ -121,9 +121,12 @@ def shared(layers: list[LayerConfig], name: str) -> Any:
     return values.pop()
 
 
-def image_ids(config: ModelConfig) -> dict[str, int | None]:
-    """The released image token ids, or null where the vocabulary is too small to hold them."""
-    return {name: i if i < config.vocab_size else None for name, i in IMAGE_IDS.items()}
+def image_ids(config: ModelConfig) -> dict[str, int]:
+    """The released image token ids, or -1 where the vocabulary is too small to hold them.
+
+    Not null: transformers' generate compares every prompt token with `image_token_id`.
+    """
+    return {name: i if i < config.vocab_size else -1 for name, i in IMAGE_IDS.items()}
 
 
 def published_generation(config: ModelConfig) -> dict[str, Any]:
