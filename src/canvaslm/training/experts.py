@@ -28,6 +28,13 @@ def _activate(gate_up_SJ: Tensor) -> Tensor:
     return F.gelu(gate, approximate="tanh") * up
 
 
+def _ungroup(rows_SD: Tensor, order_S: Tensor, index_TK: Tensor) -> Tensor:
+    """Rows sorted by expert, back in the order of their tokens: [T, K, D]."""
+    place_S = torch.empty_like(order_S)
+    place_S[order_S] = torch.arange(len(order_S), device=order_S.device)
+    return rows_SD[place_S].view(*index_TK.shape, -1)
+
+
 @torch.library.custom_op("canvaslm::experts", mutates_args=())
 def experts(
     x_TD: Tensor, weights_TK: Tensor, index_TK: Tensor, gate_up: Tensor, down: Tensor
@@ -43,9 +50,7 @@ def experts(
     y_SD = torch.empty_like(x_SD)
     for e, span in _each(counts):
         torch.mm(active_SI[span], down[e].t(), out=y_SD[span])
-    place_S = torch.empty_like(order_S)
-    place_S[order_S] = torch.arange(len(order_S), device=order_S.device)
-    y_TKD = y_SD[place_S].view(*index_TK.shape, -1)
+    y_TKD = _ungroup(y_SD, order_S, index_TK)
     mixed_TD = (y_TKD * weights_TK[..., None].to(y_TKD.dtype)).sum(dim=1)
     return mixed_TD, order_S, gate_up_SJ, y_TKD
 
@@ -98,9 +103,7 @@ def experts_backward(
     for e, span in _each(counts):
         torch.mm(grad_gate_up_SJ[span], gate_up[e], out=grad_x_SD[span])
         torch.mm(grad_gate_up_SJ[span].t(), x_SD[span], out=grad_gate_up[e])
-    place_S = torch.empty_like(order_S)
-    place_S[order_S] = torch.arange(len(order_S), device=order_S.device)
-    grad_x_TD = grad_x_SD[place_S].view(*index_TK.shape, -1).sum(dim=1)
+    grad_x_TD = _ungroup(grad_x_SD, order_S, index_TK).sum(dim=1)
     return grad_x_TD, grad_weights_TK, grad_gate_up, grad_down
 
 

@@ -91,6 +91,49 @@ class Recipe:
         return min(1.0, rising, falling)
 
 
+POCKET_MIXTURES = (
+    Mixture(
+        tasks={"sudoku": 1.0},
+        documents=20,
+        canvases=2,
+        canvas_length=96,
+        wide_share=0.12,
+        causal_share=0.1,
+        causal_prompt=False,
+        pinned_share=0.4,
+    ),
+    Mixture(
+        tasks={"scenes": 1.0},
+        documents=10,
+        canvases=4,
+        canvas_length=128,
+        wide_share=0.12,
+        causal_share=0.1,
+        every=2,
+    ),
+    Mixture(
+        tasks={"json": 0.65, "ask": 0.35},
+        documents=16,
+        canvases=4,
+        canvas_length=64,
+        wide_share=0.12,
+        causal_share=0.1,
+        every=2,
+        phase=1,
+    ),
+    Mixture(
+        tasks={"code": 1.0},
+        documents=10,
+        canvases=2,
+        canvas_length=64,
+        wide_share=0.12,
+        causal_share=0.2,
+        every=4,
+        phase=3,
+    ),
+)
+
+
 def pocket(
     *, size: int = 128, steps: int = 12_000, seed: int = 0, bfloat16: bool = False
 ) -> Recipe:
@@ -109,47 +152,7 @@ def pocket(
         steps=steps,
         seed=seed,
         bfloat16=bfloat16,
-        mixtures=(
-            Mixture(
-                tasks={"sudoku": 1.0},
-                documents=20,
-                canvases=2,
-                canvas_length=96,
-                wide_share=0.12,
-                causal_share=0.1,
-                causal_prompt=False,
-                pinned_share=0.4,
-            ),
-            Mixture(
-                tasks={"scenes": 1.0},
-                documents=10,
-                canvases=4,
-                canvas_length=128,
-                wide_share=0.12,
-                causal_share=0.1,
-                every=2,
-            ),
-            Mixture(
-                tasks={"json": 0.65, "ask": 0.35},
-                documents=16,
-                canvases=4,
-                canvas_length=64,
-                wide_share=0.12,
-                causal_share=0.1,
-                every=2,
-                phase=1,
-            ),
-            Mixture(
-                tasks={"code": 1.0},
-                documents=10,
-                canvases=2,
-                canvas_length=64,
-                wide_share=0.12,
-                causal_share=0.2,
-                every=4,
-                phase=3,
-            ),
-        ),
+        mixtures=POCKET_MIXTURES,
         bins={
             "sudoku": {"40+": 0.45, "36-39": 0.2, "30-35": 0.2, "24-29": 0.12, "<24": 0.03},
         },
