@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from canvaslm.diffusion.draws import CounterDraws
-from canvaslm.diffusion.loop import State, settle
+from canvaslm.diffusion.loop import Seat, State, settle
 from canvaslm.diffusion.noise import UniformNoise
 from canvaslm.diffusion.step import Sampler
 from canvaslm.diffusion.stop import StableAndConfident
@@ -58,7 +58,7 @@ def run(script: Script, *, stability: int = 1, max_steps: int = 10) -> list[Stat
         rule=UniformNoise(vocab_size=VOCABULARY),
         device=torch.device("cpu"),
     )
-    return list(settle(script, sampler, draws, rows=list(rows), canvas=0))
+    return list(settle(script, [Seat(row=row, sampler=sampler) for row in rows], draws, canvas=0))
 
 
 def test_it_stops_when_the_canvas_is_stable_and_sure() -> None:

@@ -9,6 +9,7 @@ from canvaslm.diffusion.accept import EntropyBound
 from canvaslm.diffusion.statistics import Statistics
 from canvaslm.diffusion.step import Outcome, Sampler, take_step
 from canvaslm.diffusion.temperature import LinearTemperature
+from canvaslm.diffusion.view import START
 
 VOCABULARY, LENGTH = 5, 4
 
@@ -38,7 +39,7 @@ def step(logits: Tensor, draws: Fixed, *, number: int = 1) -> Outcome:
         accept=EntropyBound(bound=0.2),
     )
     return take_step(
-        logits, sampler=sampler, draws=draws, rows=[0], canvas=3, step=number, earlier=[]
+        logits, sampler=sampler, draws=draws, rows=[0], canvas=3, step=number, past=START
     )
 
 

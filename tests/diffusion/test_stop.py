@@ -3,11 +3,18 @@
 import pytest
 import torch
 
+from canvaslm.diffusion.statistics import Statistics
 from canvaslm.diffusion.stop import StableAndConfident
+from canvaslm.diffusion.view import Past, View
 from canvaslm.errors import ParameterError
 
 A, B = torch.tensor([[1, 2, 3]]), torch.tensor([[1, 2, 4]])
 SURE, UNSURE = torch.full((1, 3), 0.001), torch.tensor([[0.0, 0.0, 0.02]])
+
+
+def view(best: torch.Tensor, entropy: torch.Tensor, earlier: list[torch.Tensor]) -> View:
+    known = Statistics(p=entropy, share=entropy, entropy=entropy, best=best)
+    return View(step=1, known=known, best=best, past=Past(best=tuple(earlier)))
 
 
 @pytest.mark.parametrize(
@@ -29,20 +36,24 @@ def test_stability_asks_for_so_many_equal_steps(
     stability: int, earlier: list[torch.Tensor], settled: bool
 ) -> None:
     rule = StableAndConfident(stability=stability)
-    assert rule.settled(A, SURE, earlier).tolist() == [settled]
-    assert rule.settled(A, UNSURE, earlier).tolist() == [False]
+    assert rule.settled(view(A, SURE, earlier)).tolist() == [settled]
+    assert rule.settled(view(A, UNSURE, earlier)).tolist() == [False]
 
 
 def test_the_mean_decides_not_the_worst() -> None:
     doubt = torch.tensor([[0.0, 0.0, 0.014]])
-    assert StableAndConfident().settled(A, doubt, [A]).tolist() == [True]
+    assert StableAndConfident().settled(view(A, doubt, [A])).tolist() == [True]
 
 
 def test_every_row_is_judged_for_itself() -> None:
     best = torch.cat((A, A, B))
     before = torch.cat((A, B, B))
     doubt = torch.cat((SURE, SURE, UNSURE))
-    assert StableAndConfident().settled(best, doubt, [before]).tolist() == [True, False, False]
+    assert StableAndConfident().settled(view(best, doubt, [before])).tolist() == [
+        True,
+        False,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("wrong", [{"stability": -1}, {"confidence": 0}])

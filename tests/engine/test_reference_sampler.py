@@ -92,11 +92,16 @@ def replay(
 ) -> list[Job]:
     """Play the recording on our side, comparing every canvas with the recorded one."""
     jobs = [
-        Job(prompt=tuple(ids), params=params, seed=0, eos_ids=frozenset(eos))
+        Job(
+            prompt=tuple(ids),
+            params=params,
+            seed=0,
+            eos_ids=frozenset(eos),
+            sampler=lm.settings.sampler(params),
+        )
         for ids in prompts.tolist()
     ]
-    sampler = lm.settings.sampler(params)
-    for event in diffuse(lm.model, lm.pool, jobs, sampler=sampler, draws=recording):
+    for event in diffuse(lm.model, lm.pool, jobs, draws=recording):
         if isinstance(event, Pass):
             theirs, rows = (
                 recording.canvases[event.canvas].steps[event.state.step - 1],

@@ -1,5 +1,6 @@
 """Batches are a pure function of the step, and hold what they say."""
 
+import dataclasses
 import random
 
 import pytest
@@ -59,7 +60,7 @@ def test_only_the_training_split_is_drawn(tokenizer: Tokenizer) -> None:
 def test_half_of_the_tokens_are_noised_on_average(tokenizer: Tokenizer) -> None:
     corpus, generator = Corpus(tiny_recipe(), tokenizer), torch.Generator().manual_seed(0)
     clean = torch.full((2000, 50), 399)
-    noised = corpus.noise(clean, torch.zeros_like(clean).bool(), 0.0, generator)
+    noised = corpus.noise(clean, torch.zeros_like(clean).bool(), generator)
     share = (noised != clean).float().mean(dim=1)
     assert share.mean() == pytest.approx(0.5, abs=0.02)
     assert share.min() < 0.05
@@ -68,11 +69,29 @@ def test_half_of_the_tokens_are_noised_on_average(tokenizer: Tokenizer) -> None:
     assert noised.max() == tokenizer.vocab_size - 1
 
 
+def test_a_gap_may_show_what_follows_it(tokenizer: Tokenizer) -> None:
+    mixture = Mixture(tasks={"code": 1.0}, documents=1, canvas_length=96, suffix_share=1.0)
+    example = Example(
+        task="code", prompt="?", answer="x = 1", bin="fill", canonical="", after="\nreturn x"
+    )
+    corpus, generator = Corpus(tiny_recipe(), tokenizer), torch.Generator().manual_seed(0)
+    answer, after = tokenizer.encode(example.answer), tokenizer.encode(example.after)
+    shown = slice(len(answer), len(answer) + len(after))
+    for _ in range(20):
+        batch = corpus.assemble([example], 96, mixture, generator, whole=False)
+        assert batch.clean_RL[0, : shown.stop].tolist() == answer + after
+        assert batch.noised_RL[0, shown].tolist() == after  # never noised
+    hidden = corpus.assemble(
+        [example], 96, dataclasses.replace(mixture, suffix_share=0.0), generator, whole=False
+    )
+    assert int(hidden.clean_RL[0, shown.start]) == tokenizer.token_id("<turn|>")
+
+
 def test_given_tokens_of_pinned_canvases_stay_clean(tokenizer: Tokenizer) -> None:
     corpus, generator = Corpus(tiny_recipe(), tokenizer), torch.Generator().manual_seed(0)
     clean = torch.full((200, 40), 399)
     known = torch.arange(40).expand(200, 40) < 10
-    noised = corpus.noise(clean, known, 1.0, generator)
+    noised = corpus.noise(clean, known, generator)
     assert torch.equal(noised[:, :10], clean[:, :10])
     assert not torch.equal(noised[:, 10:], clean[:, 10:])
 

@@ -29,6 +29,10 @@ class Draws(Protocol):
         """A token for every position, drawn from its probabilities: int64 [B, L]."""
         ...
 
+    def uniforms(self, rows: Sequence[int], *, canvas: int, step: int, stream: Stream) -> Tensor:
+        """Numbers in [0, 1) of one purpose: float64 [B, L]."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class CounterDraws:
@@ -40,15 +44,15 @@ class CounterDraws:
     device: torch.device
 
     def noise(self, rows: Sequence[int], *, canvas: int, step: int) -> Tensor:
-        return self.rule.tokens(self._uniforms(rows, canvas, step, Stream.NOISE))
+        return self.rule.tokens(self.uniforms(rows, canvas=canvas, step=step, stream=Stream.NOISE))
 
     def candidates(
         self, rows: Sequence[int], known: Statistics, *, canvas: int, step: int
     ) -> Tensor:
-        uniform_BL = self._uniforms(rows, canvas, step, Stream.CANDIDATE)
+        uniform_BL = self.uniforms(rows, canvas=canvas, step=step, stream=Stream.CANDIDATE)
         return inverse_cdf(known.p, known.share, uniform_BL)
 
-    def _uniforms(self, rows: Sequence[int], canvas: int, step: int, stream: Stream) -> Tensor:
+    def uniforms(self, rows: Sequence[int], *, canvas: int, step: int, stream: Stream) -> Tensor:
         numbers = [
             uniforms(self.seeds[row], canvas=canvas, step=step, stream=stream, count=self.length)
             for row in rows

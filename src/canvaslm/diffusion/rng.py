@@ -22,6 +22,8 @@ class Stream(IntEnum):
     NOISE = 0
     CANDIDATE = 1
     TOKEN = 2  # left to right
+    PATH = 3  # the joint draw under a constraint
+    DRAFT = 4  # which tokens of a given draft are noised
 
 
 def philox(counter_4N: NDArray[np.uint64], key_2N: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -8,11 +8,16 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from canvaslm.diffusion.accept import EntropyBound
+from canvaslm.diffusion.accept import Accept, EntropyBound
+from canvaslm.diffusion.account import Account, Everything
+from canvaslm.diffusion.choose import Choose, Drawn
 from canvaslm.diffusion.draws import Draws
+from canvaslm.diffusion.guide import Guide
+from canvaslm.diffusion.rng import Stream
 from canvaslm.diffusion.statistics import statistics
-from canvaslm.diffusion.stop import StableAndConfident
-from canvaslm.diffusion.temperature import LinearTemperature
+from canvaslm.diffusion.stop import StableAndConfident, Stop
+from canvaslm.diffusion.temperature import LinearTemperature, Temperature
+from canvaslm.diffusion.view import Past, View
 
 # B batch, L canvas, V vocabulary
 
@@ -21,13 +26,25 @@ from canvaslm.diffusion.temperature import LinearTemperature
 class Sampler:
     """The rules of a canvas, together. The defaults are the published sampler."""
 
-    temperature: LinearTemperature = field(default_factory=LinearTemperature)
-    accept: EntropyBound = field(default_factory=EntropyBound)
-    stop: StableAndConfident = field(default_factory=StableAndConfident)
+    temperature: Temperature = field(default_factory=LinearTemperature)
+    choose: Choose = field(default_factory=Drawn)
+    account: Account = field(default_factory=Everything)
+    accept: Accept = field(default_factory=EntropyBound)
+    stop: Stop = field(default_factory=StableAndConfident)
 
     @property
     def max_steps(self) -> int:
         return self.temperature.max_steps
+
+    @property
+    def looks_back(self) -> int:
+        """How many earlier likeliest canvases the rules compare with."""
+        return max(self.accept.looks_back, self.stop.looks_back)
+
+    @property
+    def compares(self) -> bool:
+        """Whether a rule compares with the probabilities of the step before."""
+        return self.accept.compares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,22 +67,47 @@ def take_step(
     rows: Sequence[int],
     canvas: int,
     step: int,
-    earlier: Sequence[Tensor],
+    past: Past,
+    guide: Guide | None = None,
 ) -> Outcome:
     """Apply the rules once; `step` counts from 1. Overwrites `logits`. Never waits for the device.
 
-    Accepted positions take their candidate, all others fresh noise: nothing is locked.
+    Accepted positions take their candidate, all others fresh noise: nothing is locked. A `guide`
+    bends the step of the one row there is then.
     """
-    remaining = sampler.max_steps - step + 1
-    known = statistics(logits_BLV.div_(sampler.temperature.at(remaining)))
-    candidates = draws.candidates(rows, known, canvas=canvas, step=step)
-    accepted = sampler.accept.accepted(known.entropy)
-    noise = draws.noise(rows, canvas=canvas, step=step)
+    if guide is not None:
+        guide.bend_logits(logits_BLV[0])
+    z_BLV = logits_BLV.div_(sampler.temperature.at(sampler.max_steps - step + 1, past))
+    if guide is not None:
+        guide.bend(z_BLV[0])
+    known = statistics(z_BLV)
+    candidates = sampler.choose.candidates(known, draws, rows, canvas=canvas, step=step)
+    best = known.best
+    if guide is not None:
+
+        def uniforms(stream: Stream) -> Tensor:
+            return draws.uniforms(rows, canvas=canvas, step=step, stream=stream)[0]
+
+        candidates = guide.candidates(known, candidates[0], uniforms)[None]
+        best = guide.best(known)[None]
+    open_BL = sampler.account.open(known, best)
+    if guide is not None:
+        open_BL = both(open_BL, guide.open(best[0]))
+    view = View(step=step, known=known, best=best, open=open_BL, past=past)
+    accepted = sampler.accept.accepted(view)
+    after = torch.where(accepted, candidates, draws.noise(rows, canvas=canvas, step=step))
     return Outcome(
         p=known.p,
         entropy=known.entropy,
-        best=known.best,
+        best=best,
         accepted=accepted,
-        canvas=torch.where(accepted, candidates, noise),
-        settled=sampler.stop.settled(known.best, known.entropy, earlier),
+        canvas=after if guide is None else guide.hold(after[0])[None],
+        settled=sampler.stop.settled(view),
     )
+
+
+def both(open_BL: Tensor | None, bent_L: Tensor | None) -> Tensor | None:
+    """Positions that count by both accounts; None is all of them."""
+    if bent_L is None:
+        return open_BL
+    return bent_L[None] if open_BL is None else open_BL & bent_L

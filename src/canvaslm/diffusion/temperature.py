@@ -3,8 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
+from torch import Tensor
+
+from canvaslm.diffusion.view import START, Past
 from canvaslm.errors import ParameterError
+
+# B batch
+
+
+class Temperature(Protocol):
+    """A schedule over at most `max_steps` steps."""
+
+    @property
+    def max_steps(self) -> int: ...
+
+    def at(self, remaining: int, past: Past) -> float | Tensor:
+        """The temperature while `remaining` steps are left, this one included: above 0, one for all
+        rows or [B, 1, 1]."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +42,5 @@ class LinearTemperature:
         if self.max_steps < 1:
             raise ParameterError(f"max_steps must be at least 1, got {self.max_steps!r}")
 
-    def at(self, remaining: int) -> float:
-        """The temperature while `remaining` steps are left, this one included; above 0."""
+    def at(self, remaining: int, past: Past = START) -> float:
         return self.t_min + (self.t_max - self.t_min) * (remaining / self.max_steps)

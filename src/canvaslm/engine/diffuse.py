@@ -12,9 +12,8 @@ from torch import Tensor
 from canvaslm.cache.attend import Bidirectional
 from canvaslm.cache.pages import Pool, Prefix
 from canvaslm.diffusion.draws import CounterDraws, Draws
-from canvaslm.diffusion.loop import State, settle
+from canvaslm.diffusion.loop import Seat, State, settle
 from canvaslm.diffusion.noise import UniformNoise
-from canvaslm.diffusion.step import Sampler
 from canvaslm.engine.encode import extend, extend_all
 from canvaslm.engine.job import Job
 from canvaslm.model.network import Network
@@ -71,7 +70,7 @@ def counter_draws(model: Network, jobs: Sequence[Job]) -> CounterDraws:
 
 @torch.inference_mode()
 def diffuse(
-    model: Network, pool: Pool, jobs: Sequence[Job], *, sampler: Sampler, draws: Draws
+    model: Network, pool: Pool, jobs: Sequence[Job], *, draws: Draws
 ) -> Iterator[Pass | Commit]:
     """Bring all jobs to their end in step with each other, one row each.
 
@@ -87,7 +86,8 @@ def diffuse(
         while rows:
             best: dict[int, Tensor] = {}
             model_rows = CanvasModel(model, prefixes)
-            for state in settle(model_rows, sampler, draws, rows=rows, canvas=canvas):
+            seats = [seat(model, row, jobs[row]) for row in rows]
+            for state in settle(model_rows, seats, draws, canvas=canvas):
                 best |= count(jobs, state)
                 yield Pass(canvas=canvas, state=state)
             for row in rows:
@@ -105,3 +105,11 @@ def count(jobs: Sequence[Job], state: State) -> dict[int, Tensor]:
     for row in state.rows:
         jobs[row].steps += 1
     return {row: state.best[place] for place, row in enumerate(state.rows) if state.finished[place]}
+
+
+def seat(model: Network, row: int, job: Job) -> Seat:
+    """How the next canvas of a job is denoised."""
+    guide = None
+    if job.steering is not None:
+        guide = job.steering.on_canvas(model.config.canvas_length, model.embedding.device)
+    return Seat(row=row, sampler=job.sampler, guide=guide)

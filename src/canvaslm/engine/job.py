@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from canvaslm.control.steering import Steering
+from canvaslm.diffusion.step import Sampler
 from canvaslm.engine.params import Params
 from canvaslm.engine.result import FinishReason, Result, Usage
 from canvaslm.text.spans import Span
@@ -18,6 +20,8 @@ class Job:
     params: Params
     seed: int
     eos_ids: frozenset[int]
+    sampler: Sampler = field(default_factory=Sampler)
+    steering: Steering | None = None
     ids: list[int] = field(default_factory=list)
     canvases: int = 0
     steps: int = 0
@@ -32,6 +36,8 @@ class Job:
         end = next((n + 1 for n, id in enumerate(ids[:room]) if id in self.eos_ids), None)
         new = list(ids[: room if end is None else end])
         self.ids += new
+        if self.steering is not None:
+            self.steering.commit(new)
         if end is not None:
             self.finish_reason = "stop"
         elif len(self.ids) == self.params.max_tokens:

@@ -214,7 +214,7 @@ class LM:
 
     def _job(self, prompt: Prompt, params: Params, mode: Mode) -> Job:
         params.check_mode(mode)
-        self.settings.sampler(params)
+        sampler = self.settings.sampler(params)
         ids = read_prompt(
             prompt,
             tokenizer=self._tokenizer,
@@ -229,6 +229,7 @@ class LM:
             params=params,
             seed=secrets.randbits(31) if params.seed is None else params.seed,
             eos_ids=self.settings.eos_ids,
+            sampler=sampler,
         )
 
     def _finish(self, jobs: Sequence[Job], mode: Mode) -> list[Result]:
@@ -246,7 +247,6 @@ class LM:
             self.network,
             self.pool,
             jobs,
-            sampler=self.settings.sampler(jobs[0].params),
             draws=counter_draws(self.network, jobs),
         )
 

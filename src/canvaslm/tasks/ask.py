@@ -1,7 +1,7 @@
 """Questions about a described scene, answered with one word."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar
 
 from canvaslm.tasks.scenes import (
@@ -135,14 +135,14 @@ def _which_size(shapes: _Scene, rng: random.Random) -> _Question | None:
     shape = _unique(shapes, rng)
     if shape is None:
         return None
-    return f"What size is the {shape.kind}? {', '.join(SIZES)}", shape.size
+    return f"What size is the {shape.kind}? {_shuffled(rng, SIZES)}", shape.size
 
 
 def _which_kind_at(shapes: _Scene, rng: random.Random) -> _Question | None:
     shape = rng.choice(shapes)
     if not _clear(shape.place, shapes):
         return None
-    return f"Which shape is {place_phrase(shape.place)}? {', '.join(KINDS)}", shape.kind
+    return f"Which shape is {place_phrase(shape.place)}? {_shuffled(rng, KINDS)}", shape.kind
 
 
 def _which_colour_at(shapes: _Scene, rng: random.Random) -> _Question | None:
@@ -206,4 +206,8 @@ def _clear(place: str, shapes: _Scene) -> bool:
 
 def _options(rng: random.Random, right: str, values: Sequence[str], count: int) -> str:
     wrong = rng.sample([value for value in values if value != right], count - 1)
-    return ", ".join(rng.sample([right, *wrong], count))
+    return _shuffled(rng, [right, *wrong])
+
+
+def _shuffled(rng: random.Random, options: Collection[str]) -> str:
+    return ", ".join(rng.sample([*options], len(options)))

@@ -23,6 +23,7 @@ class Example:
     answer: str  # one right answer, as text
     bin: str  # one of the task's bins
     canonical: str  # the case up to what does not matter
+    after: str = ""  # what follows the answer in its document, where it fills a gap
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,9 @@ from canvaslm.tasks import Example, get
 from canvaslm.text.tokenizer import Tokenizer
 from canvaslm.training.recipe import Mixture, Recipe
 
+SUFFIX = 32
+"""Tokens of the text after a gap that its canvas shows."""
+
 # B documents, N document tokens, R canvases (a whole number for each document), L canvas length
 
 
@@ -82,39 +85,51 @@ class Corpus:
     ) -> Batch:
         """`whole` documents hold prompt and answer and carry the causal loss; others the prompt."""
         prompts = [self.tokenizer.render([{"role": "user", "content": e.prompt}]) for e in examples]
-        answers = [[*self.tokenizer.encode(e.answer), self.turn][:length] for e in examples]
-        documents = [p + a if whole else p for p, a in zip(prompts, answers, strict=True)]
+        answers = [self.tokenizer.encode(e.answer) for e in examples]
+        suffixes = [self.suffix(e, mixture, generator) for e in examples]
+        clean = [[*a, *s, self.turn][:length] for a, s in zip(answers, suffixes, strict=True)]
+        documents = [p + c if whole else p for p, c in zip(prompts, clean, strict=True)]
         documents_BN = pad(documents, max(map(len, documents)), 0)
         prefix_B = torch.tensor([len(p) for p in prompts])
         place_N = torch.arange(documents_BN.shape[1])
         ends_B = torch.tensor([len(d) for d in documents])
         begins_B = torch.ones_like(ends_B) if mixture.causal_prompt else prefix_B
-        clean_BL = pad(answers, length, self.eos)
-        given_BL = pad([given(e)[:length] for e in examples], length, 0).bool()
-        clean_RL = clean_BL.repeat_interleave(mixture.canvases, dim=0)
-        given_RL = given_BL.repeat_interleave(mixture.canvases, dim=0)
+        fixed = [
+            ([0] * len(a) + [1] * len(s))[:length] for a, s in zip(answers, suffixes, strict=True)
+        ]
+        clean_RL, given_RL, fixed_RL = (
+            pad(rows, length, fill).repeat_interleave(mixture.canvases, dim=0)
+            for rows, fill in (
+                (clean, self.eos),
+                ([given(e)[:length] for e in examples], 0),
+                (fixed, 0),
+            )
+        )
+        pinned_R1 = torch.rand(len(clean_RL), 1, generator=generator) < mixture.pinned_share
+        kept_RL = fixed_RL.bool() | (given_RL.bool() & pinned_R1)
         return Batch(
             documents_BN=documents_BN,
             causal_BN=(place_N >= begins_B[:, None]) & (place_N < ends_B[:, None]),
             prefix_B=prefix_B,
             clean_RL=clean_RL,
-            noised_RL=self.noise(clean_RL, given_RL, mixture.pinned_share, generator),
+            noised_RL=self.noise(clean_RL, kept_RL, generator),
             sighted_R=torch.rand(len(clean_RL), generator=generator) < 0.5,
         )
 
-    def noise(
-        self, clean_RL: Tensor, given_RL: Tensor, pinned_share: float, generator: torch.Generator
-    ) -> Tensor:
-        """Replace each token with probability t ~ U(0.001, 1) by a uniform one of the vocabulary.
+    def suffix(self, example: Example, mixture: Mixture, generator: torch.Generator) -> list[int]:
+        """The first tokens of what follows a gap, for a canvas that shows them; else none."""
+        if not example.after or torch.rand((), generator=generator) >= mixture.suffix_share:
+            return []
+        return self.tokenizer.encode(example.after)[:SUFFIX]
 
-        In a `pinned_share` of the canvases the given tokens stay clean.
-        """
+    def noise(self, clean_RL: Tensor, kept_RL: Tensor, generator: torch.Generator) -> Tensor:
+        """Replace each token that is not kept with probability t ~ U(0.001, 1) by a uniform one of
+        the vocabulary."""
         rows = len(clean_RL)
         t_R1 = torch.rand(rows, 1, generator=generator) * 0.999 + 0.001
         replaced_RL = torch.rand(clean_RL.shape, generator=generator) < t_R1
-        pinned_R1 = torch.rand(rows, 1, generator=generator) < pinned_share
         random_RL = torch.randint(self.tokenizer.vocab_size, clean_RL.shape, generator=generator)
-        return torch.where(replaced_RL & ~(given_RL & pinned_R1), random_RL, clean_RL)
+        return torch.where(replaced_RL & ~kept_RL, random_RL, clean_RL)
 
 
 def given(example: Example) -> list[int]:

@@ -19,6 +19,7 @@ class Mixture:
     causal_share   share of micro-batches whose encoder also reads the answer (causal loss)
     causal_prompt  whether the causal loss covers the prompt, too
     pinned_share   share of canvases whose given tokens (Sudoku clues) are left clean
+    suffix_share   share of gaps whose canvas goes on with what follows them, left clean
     every, phase   takes part in the steps with step % every == phase
     """
 
@@ -31,6 +32,7 @@ class Mixture:
     causal_share: float = 1.0
     causal_prompt: bool = True
     pinned_share: float = 0.0
+    suffix_share: float = 0.0
     every: int = 1
     phase: int = 0
 
@@ -40,7 +42,7 @@ class Mixture:
         for name in ("documents", "canvas_length", "wide_length", "canvases", "every"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"{name} must be at least 1, got {getattr(self, name)!r}")
-        for name in ("wide_share", "causal_share", "pinned_share"):
+        for name in ("wide_share", "causal_share", "pinned_share", "suffix_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise TrainingError(f"{name} must lie in [0, 1], got {getattr(self, name)!r}")
 
@@ -101,19 +103,11 @@ POCKET_MIXTURES = (
         causal_share=0.1,
         causal_prompt=False,
         pinned_share=0.4,
-    ),
-    Mixture(
-        tasks={"scenes": 1.0},
-        documents=10,
-        canvases=4,
-        canvas_length=128,
-        wide_share=0.12,
-        causal_share=0.1,
         every=2,
     ),
     Mixture(
-        tasks={"json": 0.65, "ask": 0.35},
-        documents=16,
+        tasks={"json": 1.0},
+        documents=12,
         canvases=4,
         canvas_length=64,
         wide_share=0.12,
@@ -122,14 +116,33 @@ POCKET_MIXTURES = (
         phase=1,
     ),
     Mixture(
+        tasks={"ask": 1.0},
+        documents=48,
+        canvas_length=8,
+        wide_share=0.04,
+        causal_share=0.5,
+        causal_prompt=False,
+    ),
+    Mixture(
         tasks={"code": 1.0},
-        documents=10,
-        canvases=2,
-        canvas_length=64,
+        documents=12,
+        canvases=3,
+        canvas_length=96,
         wide_share=0.12,
         causal_share=0.2,
-        every=4,
-        phase=3,
+        suffix_share=0.6,
+        every=2,
+        phase=1,
+    ),
+    Mixture(
+        tasks={"scenes": 1.0},
+        documents=10,
+        canvases=4,
+        canvas_length=128,
+        wide_share=0.12,
+        causal_share=0.1,
+        every=6,
+        phase=2,
     ),
 )
 
@@ -139,10 +152,11 @@ def pocket(
 ) -> Recipe:
     """The embedded model. `size` is the one dial: the hidden width, a multiple of 32.
 
-    Each step sees 40 Sudoku canvases, then in turn scenes or records and questions, and now and
-    then code. Left to right is learnt sooner than denoising, so an encoded prompt carries several
-    noised canvases and only a share of the batches also carries the causal loss; a Sudoku's digits
-    cannot be predicted from left to right, so its prompt carries none.
+    Every step answers 48 questions, each on a canvas of its own size, so that one word is not lost
+    among end tokens; Sudoku takes turns with records and code, and now and then there are scenes.
+    Left to right is learnt sooner than denoising, so an encoded prompt carries several noised
+    canvases and only a share of the batches also carries the causal loss; a Sudoku's digits cannot
+    be predicted from left to right, so its prompt carries none.
     """
     return Recipe(
         name="pocket",

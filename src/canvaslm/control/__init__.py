@@ -1,0 +1,1 @@
+"""What bends a step: pins, constraints, logit rules, end-of-text accounting."""
