@@ -71,8 +71,8 @@ def transformers(folder: Path, lm: LM, params: Params) -> Engine:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    model: Any = DiffusionGemmaForBlockDiffusion.from_pretrained(folder, dtype=lm.choice.dtype)
-    model.eval().to(lm.choice.device)
+    model: Any = DiffusionGemmaForBlockDiffusion.from_pretrained(folder, dtype=lm.placement.dtype)
+    model.eval().to(lm.placement.device)
     rules = lm.settings.sampler(params)
     options = {
         "max_new_tokens": params.max_tokens,
@@ -88,7 +88,7 @@ def transformers(folder: Path, lm: LM, params: Params) -> Engine:
 
     def answer(prompt: Sequence[int], seed: int) -> Run:
         torch.manual_seed(seed)
-        ids = torch.tensor([list(prompt)], device=lm.choice.device)
+        ids = torch.tensor([list(prompt)], device=lm.placement.device)
         started = time.perf_counter()
         output = model.generate(ids, **options)
         seconds = time.perf_counter() - started
@@ -203,10 +203,11 @@ def main() -> None:
         prompts = prompts_of(lm, task, count=options.prompts, tokens=options.prompt_tokens)
         rows = measure(engines, prompts, options.rounds)
     length = round(statistics.mean(len(prompt) for prompt in prompts))
-    floor = 1e3 * step_flops(lm.config, length) / matmul_speed(lm.choice.device, lm.choice.dtype)
+    speed = matmul_speed(lm.placement.device, lm.placement.dtype)
+    floor = 1e3 * step_flops(lm.config, length) / speed
     report = {
-        "machine": describe_device(lm.choice.device),
-        "dtype": str(lm.choice.dtype).removeprefix("torch."),
+        "machine": describe_device(lm.placement.device),
+        "dtype": str(lm.placement.dtype).removeprefix("torch."),
         "prompt_tokens": length,
         "floor_ms_per_step": floor,
         "engines": [asdict(row) for row in rows],

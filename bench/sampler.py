@@ -55,7 +55,7 @@ def measure(lm: LM, *, n: int, seed: int, names: list[str], only: list[str] | No
     for setting, settings in variants(lm.settings).items():
         if only and setting not in only:
             continue
-        model = LM(lm.model, tokenizer=lm.tokenizer, settings=settings, choice=lm.choice)
+        model = LM(lm.model, tokenizer=lm.tokenizer, settings=settings, placement=lm.placement)
         for task in names:
             total = evaluate(model, Plan(task=task, n=n, seed=seed)).total
             steps = total.steps_per_canvas

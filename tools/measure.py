@@ -36,10 +36,10 @@ def main() -> None:
             report = evaluate(lm, plan)
             print(f"{task}, {mode}: {report.total.score:.1%}", file=sys.stderr)
             reports.append(report.as_json())
-    dtype = str(lm.choice.dtype).removeprefix("torch.")
+    dtype = str(lm.placement.dtype).removeprefix("torch.")
     found = {
         "command": " ".join(["python tools/measure.py", *sys.argv[1:]]),
-        "machine": f"{describe_device(lm.choice.device)}, {dtype}",
+        "machine": f"{describe_device(lm.placement.device)}, {dtype}",
         "reports": reports,
     }
     given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

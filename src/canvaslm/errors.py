@@ -7,7 +7,8 @@
     │   ├── CorruptFileError       a file is truncated or is not what its name says
     │   └── MissingTokenizerError  the checkpoint has no tokenizer, and text was asked for
     ├── ParameterError             a request parameter is of the wrong type or out of range
-    │   └── ContextLengthError     prompt and answer do not fit the model's context
+    │   ├── ContextLengthError     prompt and answer do not fit the model's context
+    │   └── ConstraintError        a constraint is invalid, unsupported, or nothing can satisfy it
     ├── TemplateError              the chat template refused these messages
     ├── TaskError                  a task has no such name, split or bin
     ├── StorageError               the disk is full or may not be written
@@ -48,6 +49,10 @@ class ParameterError(CanvasError, ValueError):
 
 class ContextLengthError(ParameterError):
     """The prompt, or the prompt and the answer together, do not fit the model's context."""
+
+
+class ConstraintError(ParameterError):
+    """A constraint is invalid or unsupported, or nothing satisfies it; the message says where."""
 
 
 class TemplateError(CanvasError, ValueError):

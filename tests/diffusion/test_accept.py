@@ -1,13 +1,13 @@
-"""The entropy bound accepts the surest positions, and always at least one."""
+"""The surest positions are accepted, always at least one; and those that no longer change."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canvaslm.diffusion.accept import EntropyBound
+from canvaslm.diffusion.accept import EntropyBound, Stable
 from canvaslm.diffusion.statistics import Statistics
-from canvaslm.diffusion.view import View
+from canvaslm.diffusion.view import Past, View
 from canvaslm.errors import ParameterError
 
 
@@ -54,3 +54,50 @@ def test_accepted_positions_are_the_surest_and_within_the_bound(
 def test_a_bound_is_positive(bound: float) -> None:
     with pytest.raises(ParameterError, match="entropy_bound"):
         EntropyBound(bound=bound)
+
+
+def steps(before: list[float], now: list[float], accepted: list[bool]) -> torch.Tensor:
+    """What `Stable` accepts of positions whose likeliest of two tokens has these probabilities;
+    the entropy bound takes the first one only."""
+
+    def both(p: list[float]) -> torch.Tensor:
+        return torch.tensor([[[share, 1 - share] for share in p]])
+
+    entropy = torch.tensor([[0.0] + [5.0] * (len(now) - 1)])
+    best = torch.zeros_like(entropy).long()
+    past = Past(p=both(before), accepted=torch.tensor([accepted]))
+    known = Statistics(p=both(now), share=entropy, entropy=entropy, best=best)
+    rule = Stable(rule=EntropyBound(bound=0.1))
+    # the second position costs 5 nats, but the bound looks at the sum before it
+    now_view = View(step=2, known=known, best=best, past=past)
+    assert rule.rule.accepted(now_view).tolist() == [[True, True] + [False] * (len(now) - 2)]
+    return rule.accepted(now_view)[0]
+
+
+def test_likely_and_unchanged_is_kept() -> None:
+    before, now = [1.0, 1.0, 0.92, 0.92, 0.80, 0.5], [1.0, 1.0, 0.92, 0.89, 0.92, 0.92]
+    # unchanged; too unlikely; changed a little too much; changed a lot
+    assert steps(before, now, [True, True] + [False] * 4).tolist() == [
+        *[True] * 3,
+        *[False] * 3,
+    ]
+
+
+def test_what_was_accepted_stays_until_it_is_unlikely() -> None:
+    now = [1.0, 1.0, 0.6, 0.49, 0.6]
+    accepted = [True, True, True, True, False]
+    assert steps(now, now, accepted).tolist() == [True, True, True, False, False]
+
+
+def test_a_first_step_has_nothing_to_compare_with() -> None:
+    entropy = torch.tensor([[0.5, 0.02, 0.06]])
+    rule = EntropyBound(bound=0.01)
+    assert torch.equal(Stable(rule=rule).accepted(view(entropy)), rule.accepted(view(entropy)))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"release": 0.95}, {"sure": 1.5}, {"release": 0.0}, {"shift": 0.0}]
+)
+def test_thresholds_of_stability_are_checked(wrong: dict[str, float]) -> None:
+    with pytest.raises(ParameterError, match=next(iter(wrong))):
+        Stable(**wrong)

@@ -51,7 +51,7 @@ def test_the_result_counts_what_it_took() -> None:
     one = job(3)
     one.take([1, 2, 3])
     one.steps, one.canvases = 2, 1
-    result = one.result(spans=None, seconds=0.5)
+    result = one.result(seconds=0.5)
     assert (result.usage.prompt_tokens, result.usage.completion_tokens) == (2, 3)
     assert result.usage.tokens_per_forward == 1.5
     assert (result.seed, result.finish_reason, result.token_ids) == (3, "length", (1, 2, 3))

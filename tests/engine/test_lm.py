@@ -77,7 +77,7 @@ def test_thoughts_and_tool_calls_are_told_from_the_answer(
             yield job.take([id])
         job.finish_reason = "stop"
 
-    monkeypatch.setattr("canvaslm.engine.lm.left_to_right", speak)
+    monkeypatch.setattr("canvaslm.engine.requests.left_to_right", speak)
     *events, done = talker.stream("a circle", params=Params(max_tokens=90), mode="ar")
     assert isinstance(done, Done)
     assert done.result.text == "a circle"

@@ -134,3 +134,9 @@ def test_a_wrong_plan_is_refused() -> None:
         Plan(task="scenes", mode="ar", batch=2)
     with pytest.raises(ParameterError, match="sideways"):
         Plan(task="scenes", mode="sideways")  # type: ignore[arg-type]
+
+
+def test_an_effort_goes_to_every_request() -> None:
+    assert Plan(task="sudoku", effort="fast").params.effort == "fast"
+    with pytest.raises(ParameterError, match="effort"):
+        Plan(task="sudoku", effort="fast", mode="ar")

@@ -10,7 +10,23 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from canvaslm.cli import chat, demo, doctor, eval, generate, info, new, output, train
+from canvaslm.cli import (
+    calibrate,
+    chat,
+    decide,
+    demo,
+    doctor,
+    edit,
+    eval,
+    generate,
+    infill,
+    info,
+    new,
+    output,
+    repair,
+    score,
+    train,
+)
 from canvaslm.errors import CanvasError
 
 app = typer.Typer(
@@ -25,10 +41,16 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)
+app.command("infill")(infill.infill)
+app.command("edit")(edit.edit)
+app.command("repair")(repair.repair)
+app.command("decide")(decide.decide)
+app.command("calibrate")(calibrate.calibrate)
+app.command("score")(score.score)
 app.command("info")(info.info)
 app.command("new")(new.new)
 app.add_typer(train.app, name="train")
-app.command("eval")(eval.evaluate)
+app.add_typer(eval.app, name="eval")
 app.command("doctor")(doctor.doctor)
 
 

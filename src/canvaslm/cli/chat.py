@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from canvaslm.cli import options, output
+from canvaslm.cli import options, output, parameters
 from canvaslm.errors import CanvasError, ParameterError
 
 if TYPE_CHECKING:
@@ -30,6 +30,12 @@ def chat(
     ] = None,
     max_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 256,
     seed: options.Seed = None,
+    temperature: parameters.Temperature = None,
+    top_k: parameters.TopK = None,
+    top_p: parameters.TopP = None,
+    min_p: parameters.MinP = None,
+    stop: parameters.Stop = None,
+    effort: parameters.Effort = None,
     model: options.Model = None,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
@@ -37,7 +43,16 @@ def chat(
     """Talk with a model: a line is a turn, /help lists what else can be typed."""
     from canvaslm import Params
 
-    params = Params(max_tokens=max_tokens, seed=seed)
+    params = Params(
+        max_tokens=max_tokens,
+        seed=seed,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        stop=stop or None,
+        effort=effort,
+    )
     lm = options.load(model, device=device, dtype=dtype)
     first: list[Message] = [] if system is None else [{"role": "system", "content": system}]
     talk = Conversation(lm=lm, params=params, first=first)

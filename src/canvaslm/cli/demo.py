@@ -47,8 +47,8 @@ def demo(
             answer = lm.generate(show.example.prompt, params=params).text
             console.print(f"{show.example.prompt}\n\n{printable(answer)}\n", soft_wrap=True)
         _measure(lm, show, params, console=console)
-    dtype = str(lm.choice.dtype).removeprefix("torch.")
-    console.print(f"\nMeasured on {describe_device(lm.choice.device)}, {dtype}.", style="dim")
+    dtype = str(lm.placement.dtype).removeprefix("torch.")
+    console.print(f"\nMeasured on {describe_device(lm.placement.device)}, {dtype}.", style="dim")
 
 
 def _perform(lm: LM, show: Show, params: Params, *, console: Console) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -9,12 +10,19 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from canvaslm.control.avoid import avoid
+from canvaslm.control.forbid import Forbidden
 from canvaslm.control.pins import CanvasPins, Pins
+from canvaslm.diffusion.choose import Filtered
 from canvaslm.diffusion.guide import Uniforms
 from canvaslm.diffusion.rng import Stream
 from canvaslm.diffusion.statistics import Statistics
+from canvaslm.errors import ConstraintError
 
 # L canvas, V vocabulary
+
+RULED_OUT = -1e30
+"""A logit that stands for minus infinity, of which 0 * inf would make an entropy of nan."""
 
 
 class LogitRule(Protocol):
@@ -65,32 +73,41 @@ class Steering:
     rules       change logits before temperature
     pins        tokens by position in the answer
     constraint  the language of the answer
+    forbidden   words that the answer must not contain, of several tokens
     endings     cuts: stop strings, the limit of tokens
     draft       where the first canvas starts from, None: noise; -1 stands for a noise token
     greedy      candidates under a constraint are its likeliest text, not a draw
+    filters     candidates under a constraint are drawn among the tokens these let through, where
+                any allowed text is left
     """
 
     rules: Sequence[LogitRule] = ()
     pins: Pins | None = None
     constraint: Constraint | None = None
+    forbidden: Forbidden | None = None
     endings: Sequence[Ending] = ()
     draft: Sequence[int] | None = None
     greedy: bool = False
+    filters: Filtered | None = None
     said: list[int] = field(default_factory=list)
 
-    def on_canvas(self, length: int, device: torch.device) -> CanvasGuide:
-        """The guide of the canvas that comes next."""
+    def on_canvas(
+        self, length: int, device: torch.device, *, draft: Sequence[int] | None = None
+    ) -> CanvasGuide:
+        """The guide of the canvas that comes next; `draft` goes before the answer's own."""
         pins = None
         if self.pins is not None:
             pins = self.pins.on_canvas(len(self.said), length, device)
-        draft = None
-        if self.draft is not None and not self.said:
-            draft = torch.tensor(self.draft, device=device)
-        return CanvasGuide(steering=self, pins=pins, draft_L=draft)
+        if draft is None and not self.said:
+            draft = self.draft
+        draft_L = None if draft is None else torch.tensor(draft, device=device)
+        return CanvasGuide(steering=self, pins=pins, draft_L=draft_L)
 
     def commit(self, ids: Sequence[int]) -> None:
         """The answer has these tokens more."""
         self.said += ids
+        if self.forbidden is not None:
+            self.forbidden.commit(ids)
         if self.constraint is not None:
             self.constraint.commit(ids)
 
@@ -104,6 +121,7 @@ class CanvasGuide:
         self._steering, self._pins, self._draft_L = steering, pins, draft_L
         self._before: Statistics | None = None
         self._posterior: Posterior | None = None
+        self._free_LV: Tensor | None = None
 
     def start(self, noise_L: Tensor) -> Tensor:
         if self._draft_L is not None:
@@ -117,8 +135,26 @@ class CanvasGuide:
     def bend(self, z_LV: Tensor) -> None:
         if self._pins is not None:
             self._pins.bend(z_LV)
-        if self._steering.constraint is not None:
-            self._posterior = self._steering.constraint.posterior(z_LV, self._pins)
+        if self._steering.constraint is not None and self._steering.filters is not None:
+            self._free_LV = z_LV.clone()
+        forbidden = self._steering.forbidden
+        if forbidden is None:
+            self._condition(z_LV)
+        else:
+            fixed = frozenset() if self._pins is None else self._pins.tokens.keys()
+            conditioned = self._condition if self._steering.constraint is not None else None
+            avoid(forbidden, z_LV, fixed=fixed, conditioned=conditioned)
+        z_LV.clamp_(min=RULED_OUT)
+
+    def _condition(self, z_LV: Tensor) -> Tensor | None:
+        """Condition z on the constraint; its likeliest canvas. The posterior has a copy of its
+        own, as a step writes over z."""
+        if self._steering.constraint is None:
+            return None
+        own_LV = z_LV.clone()
+        self._posterior = self._steering.constraint.posterior(own_LV, self._pins)
+        z_LV.copy_(own_LV)
+        return self._posterior.best()
 
     def best(self, known: Statistics) -> Tensor:
         if self._steering.rules:
@@ -130,7 +166,20 @@ class CanvasGuide:
             return drawn_L
         if self._steering.greedy:
             return self._posterior.best()
-        return self._posterior.draw(uniforms(Stream.PATH), uniforms(Stream.CANDIDATE))
+        return self._drawn_from().draw(uniforms(Stream.PATH), uniforms(Stream.CANDIDATE))
+
+    def _drawn_from(self) -> Posterior:
+        """The posterior of what the filters let through, or of everything if that is nothing."""
+        filters, constraint = self._steering.filters, self._steering.constraint
+        assert self._posterior is not None
+        if filters is None or constraint is None or self._free_LV is None:
+            return self._posterior
+        p_1LV = self._free_LV.softmax(dim=-1)[None]
+        passed_LV = self._free_LV.masked_fill(p_1LV[0] < filters.floor(p_1LV)[0], -math.inf)
+        try:
+            return constraint.posterior(passed_LV, self._pins)
+        except ConstraintError:
+            return self._posterior
 
     def open(self, best_L: Tensor) -> Tensor | None:
         opens = [ending.open(self._steering.said, best_L) for ending in self._steering.endings]
@@ -138,6 +187,12 @@ class CanvasGuide:
             opens.append(self._pins.open_L)
         given = [open_L for open_L in opens if open_L is not None]
         return torch.stack(given).all(dim=0) if given else None
+
+    def refuses(self, id: int) -> bool:
+        """Whether `id` as the next token would complete a forbidden word; left to right, where a
+        token is drawn that is not the likeliest."""
+        forbidden = self._steering.forbidden
+        return forbidden is not None and forbidden.find([id]) is not None
 
     def hold(self, canvas_L: Tensor) -> Tensor:
         return canvas_L if self._pins is None else self._pins.write(canvas_L)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 import torch
@@ -51,3 +51,45 @@ class EntropyBound:
         ascending, order = view.entropy.sort(dim=-1, stable=True)
         chosen = ascending.cumsum(dim=-1) - ascending <= self.bound
         return torch.empty_like(chosen).scatter_(-1, order, chosen)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stable:
+    """Besides what `rule` accepts, keep what is likely and no longer changes (KLASS, arXiv
+    2511.05664).
+
+    A position is kept while p(best) >= `sure` and the KL divergence from the last step's
+    probabilities to these is at most `shift` nats; one that was accepted stays so until p(best)
+    falls under `release`.
+    """
+
+    rule: Accept = field(default_factory=EntropyBound)
+    sure: float = 0.9
+    release: float = 0.5
+    shift: float = 0.01
+    compares: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.release <= self.sure <= 1:
+            raise ParameterError(
+                f"stable acceptance needs 0 < release <= sure <= 1, got release={self.release!r} "
+                f"and sure={self.sure!r}"
+            )
+        if not self.shift > 0:
+            raise ParameterError(f"shift must be positive (nats), got {self.shift!r}")
+
+    @property
+    def looks_back(self) -> int:
+        return self.rule.looks_back
+
+    def accepted(self, view: View) -> Tensor:
+        accepted_BL = self.rule.accepted(view)
+        past, p_BLV = view.past, view.known.p
+        if past.p is None or past.accepted is None:
+            return accepted_BL
+        likely_BL = p_BLV.gather(-1, view.best[..., None])[..., 0]
+        tiny = torch.finfo(p_BLV.dtype).tiny
+        change_BLV = p_BLV.clamp(min=tiny).log_().sub_(past.p.clamp(min=tiny).log_()).mul_(p_BLV)
+        calm_BL = change_BLV.sum(dim=-1) <= self.shift
+        kept_BL = past.accepted & (likely_BL >= self.release)
+        return accepted_BL | kept_BL | (calm_BL & (likely_BL >= self.sure))

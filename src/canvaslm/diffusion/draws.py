@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -33,6 +33,10 @@ class Draws(Protocol):
         """Numbers in [0, 1) of one purpose: float64 [B, L]."""
         ...
 
+    def narrowed(self, length: int) -> Draws:
+        """The same for canvases of another length."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class CounterDraws:
@@ -58,3 +62,7 @@ class CounterDraws:
             for row in rows
         ]
         return torch.from_numpy(np.stack(numbers)).to(self.device, non_blocking=True)
+
+    def narrowed(self, length: int) -> CounterDraws:
+        """A position has the same numbers in both."""
+        return replace(self, length=length)

@@ -101,6 +101,7 @@ class Lane:
             best=(*self.past.best, made.best)[-sampler.looks_back :] if sampler.looks_back else (),
             accepted=made.accepted,
             entropy=made.entropy,
+            open=made.open,
             p=made.p if sampler.compares else None,
         )
         ids_BL, p_BLV = made.canvas, made.p

@@ -24,6 +24,8 @@ class Stream(IntEnum):
     TOKEN = 2  # left to right
     PATH = 3  # the joint draw under a constraint
     DRAFT = 4  # which tokens of a given draft are noised
+    SCORE = 5  # noise that a finished canvas is judged under
+    CORRECT = 6  # which accepted tokens are noised again
 
 
 def philox(counter_4N: NDArray[np.uint64], key_2N: NDArray[np.uint64]) -> NDArray[np.uint64]:

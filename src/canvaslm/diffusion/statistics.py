@@ -32,11 +32,7 @@ def statistics(z_BLV: Tensor) -> Statistics:
     The entropy is log sum e^y - sum p y with y = z - max z, where the largest term is exactly 0: an
     error of about 1e-7 even where H itself is 1e-6, which is where steps decide to stop.
     """
-    z_BLKW = blocks(z_BLV)
-    # in two levels, far quicker than one argmax over V
-    peak_BL1, block_BL1 = z_BLKW.amax(dim=-1).max(dim=-1, keepdim=True)
-    token_BL1 = take_block(z_BLKW, block_BL1).max(dim=-1, keepdim=True).indices
-    best_BL = (block_BL1 * z_BLKW.shape[-1] + token_BL1)[..., 0]
+    peak_BL1, best_BL = likeliest(z_BLV)
     y_BLV = z_BLV.sub_(peak_BL1)
     p_BLV = y_BLV.exp()
     share_BLK = blocks(p_BLV).sum(dim=-1)
@@ -44,3 +40,12 @@ def statistics(z_BLV: Tensor) -> Statistics:
     p_BLV.div_(total_BL1)
     entropy_BL = total_BL1[..., 0].log() - y_BLV.mul_(p_BLV).sum(dim=-1)
     return Statistics(p_BLV, share_BLK.div_(total_BL1), entropy_BL, best_BL)
+
+
+def likeliest(z_BLV: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest z [B, L, 1] and the first token that has it [B, L]."""
+    z_BLKW = blocks(z_BLV)
+    # in two levels, far quicker than one argmax over V
+    peak_BL1, block_BL1 = z_BLKW.amax(dim=-1).max(dim=-1, keepdim=True)
+    token_BL1 = take_block(z_BLKW, block_BL1).max(dim=-1, keepdim=True).indices
+    return peak_BL1, (block_BL1 * z_BLKW.shape[-1] + token_BL1)[..., 0]

@@ -11,6 +11,7 @@ from torch import Tensor
 from canvaslm.diffusion.accept import Accept, EntropyBound
 from canvaslm.diffusion.account import Account, Everything
 from canvaslm.diffusion.choose import Choose, Drawn
+from canvaslm.diffusion.correct import Correct
 from canvaslm.diffusion.draws import Draws
 from canvaslm.diffusion.guide import Guide
 from canvaslm.diffusion.rng import Stream
@@ -30,6 +31,7 @@ class Sampler:
     choose: Choose = field(default_factory=Drawn)
     account: Account = field(default_factory=Everything)
     accept: Accept = field(default_factory=EntropyBound)
+    correct: Correct | None = None
     stop: Stop = field(default_factory=StableAndConfident)
 
     @property
@@ -39,7 +41,7 @@ class Sampler:
     @property
     def looks_back(self) -> int:
         """How many earlier likeliest canvases the rules compare with."""
-        return max(self.accept.looks_back, self.stop.looks_back)
+        return max(rule.looks_back for rule in (self.account, self.accept, self.stop))
 
     @property
     def compares(self) -> bool:
@@ -49,7 +51,10 @@ class Sampler:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a step made of its logits: `p` is [B, L, V], `settled` [B], all else [B, L]."""
+    """What a step made of its logits: `p` is [B, L, V], `settled` [B], all else [B, L].
+
+    `open` are the positions that counted; None: all.
+    """
 
     p: Tensor
     entropy: Tensor
@@ -57,6 +62,7 @@ class Outcome:
     accepted: Tensor
     canvas: Tensor
     settled: Tensor
+    open: Tensor | None = None
 
 
 def take_step(
@@ -90,11 +96,14 @@ def take_step(
 
         candidates = guide.candidates(known, candidates[0], uniforms)[None]
         best = guide.best(known)[None]
-    open_BL = sampler.account.open(known, best)
+    open_BL = sampler.account.open(known, best, past)
     if guide is not None:
         open_BL = both(open_BL, guide.open(best[0]))
     view = View(step=step, known=known, best=best, open=open_BL, past=past)
     accepted = sampler.accept.accepted(view)
+    if sampler.correct is not None:
+        uniform_BL = draws.uniforms(rows, canvas=canvas, step=step, stream=Stream.CORRECT)
+        accepted = sampler.correct.kept(view, accepted, uniform_BL)
     after = torch.where(accepted, candidates, draws.noise(rows, canvas=canvas, step=step))
     return Outcome(
         p=known.p,
@@ -103,6 +112,7 @@ def take_step(
         accepted=accepted,
         canvas=after if guide is None else guide.hold(after[0])[None],
         settled=sampler.stop.settled(view),
+        open=open_BL,
     )
 
 

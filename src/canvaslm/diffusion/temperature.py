@@ -34,13 +34,46 @@ class LinearTemperature:
     max_steps: int = 48
 
     def __post_init__(self) -> None:
-        if not 0 <= self.t_min <= self.t_max or self.t_max == 0:
-            raise ParameterError(
-                f"temperatures must satisfy 0 <= t_min <= t_max and t_max > 0, got t_min="
-                f"{self.t_min!r} and t_max={self.t_max!r}"
-            )
-        if self.max_steps < 1:
-            raise ParameterError(f"max_steps must be at least 1, got {self.max_steps!r}")
+        check(self.t_min, self.t_max, self.max_steps)
 
     def at(self, remaining: int, past: Past = START) -> float:
         return self.t_min + (self.t_max - self.t_min) * (remaining / self.max_steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByProgress:
+    """T = t_min + (t_max - t_min) * share of the positions that count and were not accepted.
+
+    The range is that of the linear schedule, but a canvas cools as it settles, however many steps
+    it may take.
+    """
+
+    t_min: float = 0.4
+    t_max: float = 0.8
+    max_steps: int = 48
+
+    def __post_init__(self) -> None:
+        check(self.t_min, self.t_max, self.max_steps)
+
+    def at(self, remaining: int, past: Past = START) -> float | Tensor:
+        """Never below the last temperature of the linear schedule, so that `t_min` may be 0."""
+        if past.accepted is None:
+            return self.t_max
+        doubtful_BL = ~past.accepted
+        if past.open is None:
+            share_B = doubtful_BL.float().mean(dim=-1)
+        else:
+            share_B = (doubtful_BL & past.open).sum(dim=-1) / past.open.sum(dim=-1).clamp(min=1)
+        share_B11 = share_B.clamp(min=1 / self.max_steps)[:, None, None]
+        return self.t_min + (self.t_max - self.t_min) * share_B11
+
+
+def check(t_min: float, t_max: float, max_steps: int) -> None:
+    """Raise ParameterError for a schedule that cannot be."""
+    if not 0 <= t_min <= t_max or t_max == 0:
+        raise ParameterError(
+            f"temperatures must satisfy 0 <= t_min <= t_max and t_max > 0, got t_min="
+            f"{t_min!r} and t_max={t_max!r}"
+        )
+    if max_steps < 1:
+        raise ParameterError(f"max_steps must be at least 1, got {max_steps!r}")

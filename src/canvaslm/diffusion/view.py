@@ -18,12 +18,14 @@ class Past:
     best      their likeliest canvases [B, L], as many as the sampler's rules look back on
     accepted  which positions the last step accepted [B, L]
     entropy   its entropies [B, L]
+    open      which positions counted in it [B, L]; None: all
     p         its probabilities [B, L, V], kept only where a rule `compares`
     """
 
     best: tuple[Tensor, ...] = ()
     accepted: Tensor | None = None
     entropy: Tensor | None = None
+    open: Tensor | None = None
     p: Tensor | None = None
 
     def keep(self, rows: Tensor) -> Past:
@@ -36,6 +38,7 @@ class Past:
             best=tuple(best_BL[rows] for best_BL in self.best),
             accepted=pick(self.accepted),
             entropy=pick(self.entropy),
+            open=pick(self.open),
             p=pick(self.p),
         )
 

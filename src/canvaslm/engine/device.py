@@ -18,7 +18,7 @@ DTYPES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class Placement:
     """A device, a number format, and one sentence on each."""
 
     device: torch.device
@@ -27,14 +27,14 @@ class Choice:
     why_dtype: str
 
 
-def choose(device: str, dtype: str, *, stored: torch.dtype, parameters: int) -> Choice:
+def choose(device: str, dtype: str, *, stored: torch.dtype, parameters: int) -> Placement:
     """Settle "auto" for a model of so many parameters, stored as `stored`.
 
     Raises ParameterError for a device this machine lacks or a dtype that is not known.
     """
     place, why_device = choose_device(device)
     number, why_dtype = choose_dtype(dtype, place, stored=stored, parameters=parameters)
-    return Choice(device=place, dtype=number, why_device=why_device, why_dtype=why_dtype)
+    return Placement(device=place, dtype=number, why_device=why_device, why_dtype=why_dtype)
 
 
 def choose_device(device: str) -> tuple[torch.device, str]:

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from canvaslm.cache.attend import Bidirectional
 from canvaslm.cache.pages import Pool, Prefix
 from canvaslm.diffusion.draws import CounterDraws, Draws
-from canvaslm.diffusion.loop import Seat, State, settle
 from canvaslm.diffusion.noise import UniformNoise
-from canvaslm.engine.encode import extend, extend_all
+from canvaslm.engine.drafting import Drafting
+from canvaslm.engine.encode import extend
 from canvaslm.engine.job import Job
+from canvaslm.engine.passes import CanvasModel as CanvasModel
+from canvaslm.engine.passes import Pass as Pass
 from canvaslm.model.network import Network
 
-# B rows at work, L canvas, D hidden, V vocabulary
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pass:
-    """A denoising pass of canvas number `canvas`."""
-
-    canvas: int
-    state: State
+# B rows at work, L canvas, D hidden
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,27 +28,6 @@ class Commit:
 
     row: int
     ids: list[int]
-
-
-class CanvasModel:
-    """The network as the loop sees it: one canvas after each prefix. What a canvas keeps from pass
-    to pass (positions, the prefixes in sight) is made once."""
-
-    def __init__(self, model: Network, prefixes: Sequence[Prefix]) -> None:
-        self.model, self.prefixes = model, prefixes
-        self._rows: Sequence[int] | None = None
-
-    def logits(self, rows: Sequence[int], ids_BL: Tensor, soft_BLD: Tensor | None) -> Tensor:
-        if rows != self._rows:
-            self._rows, prefixes = rows, [self.prefixes[row] for row in rows]
-            starts = torch.tensor([[prefix.length] for prefix in prefixes], device=ids_BL.device)
-            self._positions = starts + torch.arange(ids_BL.shape[1], device=ids_BL.device)
-            self._attend = Bidirectional(prefixes)
-        hidden_BLD = self.model.denoise(ids_BL, soft_BLD, self._positions, self._attend)
-        return self.model.unembed(hidden_BLD)
-
-    def soften(self, p_BLV: Tensor) -> Tensor:
-        return self.model.blend(p_BLV)
 
 
 def counter_draws(model: Network, jobs: Sequence[Job]) -> CounterDraws:
@@ -74,42 +46,50 @@ def diffuse(
 ) -> Iterator[Pass | Commit]:
     """Bring all jobs to their end in step with each other, one row each.
 
-    The last canvas of a job is not encoded: nobody would read it. Closing the generator gives the
-    pages back.
+    The last canvas of a job is not encoded, as nobody would read it, unless its log-probabilities
+    need that. Closing the generator gives the pages back.
     """
     with ExitStack() as stack:
-        prefixes = [stack.enter_context(Prefix(pool)) for _ in jobs]
-        for job, prefix in zip(jobs, prefixes, strict=True):
-            for _ in extend_all(model, prefix, job.prompt):
-                pass
+        prefixes = [stack.enter_context(job.open(model, pool).prefix) for job in jobs]
         rows, canvas = list(range(len(jobs))), 0
         while rows:
-            best: dict[int, Tensor] = {}
-            model_rows = CanvasModel(model, prefixes)
-            seats = [seat(model, row, jobs[row]) for row in rows]
-            for state in settle(model_rows, seats, draws, canvas=canvas):
-                best |= count(jobs, state)
-                yield Pass(canvas=canvas, state=state)
+            best = yield from Drafting(model, prefixes, jobs, draws, canvas).run(rows)
+            taken = {}
             for row in rows:
-                jobs[row].canvases += 1
-                yield Commit(row=row, ids=jobs[row].take(best[row].tolist()))
+                taken[row] = commit(model, jobs[row], prefixes[row], best[row])
+                yield Commit(row=row, ids=taken[row])
+            encode(model, jobs, prefixes, best, taken)
             rows = [row for row in rows if jobs[row].finish_reason is None]
-            if rows:
-                ids_BL = torch.stack([best[row] for row in rows])
-                extend(model, [prefixes[row] for row in rows], ids_BL)
             canvas += 1
 
 
-def count(jobs: Sequence[Job], state: State) -> dict[int, Tensor]:
-    """Note the pass for every row that took part; the canvases [L] of those it finished."""
-    for row in state.rows:
-        jobs[row].steps += 1
-    return {row: state.best[place] for place, row in enumerate(state.rows) if state.finished[place]}
+def commit(model: Network, job: Job, prefix: Prefix, canvas_L: Tensor) -> list[int]:
+    """Let the job say a settled canvas, as much of it as it has room for."""
+    ids = job.take(canvas_L.tolist())
+    if job.ledger is not None:
+        job.ledger.settled(model, prefix, canvas_L, ids, job.canvases)
+    job.canvases += 1
+    return ids
 
 
-def seat(model: Network, row: int, job: Job) -> Seat:
-    """How the next canvas of a job is denoised."""
-    guide = None
-    if job.steering is not None:
-        guide = job.steering.on_canvas(model.config.canvas_length, model.embedding.device)
-    return Seat(row=row, sampler=job.sampler, guide=guide)
+def encode(
+    model: Network,
+    jobs: Sequence[Job],
+    prefixes: Sequence[Prefix],
+    best: Mapping[int, Tensor],
+    taken: Mapping[int, list[int]],
+) -> None:
+    """Append the settled canvases to the prefixes of the rows that anything follows in."""
+    read = [row for row in taken if needs_encoding(jobs[row])]
+    for length in dict.fromkeys(len(best[row]) for row in read):
+        rows = [row for row in read if len(best[row]) == length]
+        ids_BL = torch.stack([best[row] for row in rows])
+        hidden_BLD = extend(model, [prefixes[row] for row in rows], ids_BL)
+        for row, hidden_LD in zip(rows, hidden_BLD, strict=True):
+            jobs[row].last, ledger = hidden_LD[-1], jobs[row].ledger
+            if ledger is not None:
+                ledger.encoded(model, hidden_LD, taken[row])
+
+
+def needs_encoding(job: Job) -> bool:
+    return job.finish_reason is None or (job.ledger is not None and job.ledger.encodes)

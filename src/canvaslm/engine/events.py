@@ -11,7 +11,8 @@ from canvaslm.text.spans import Broken, Thought, ToolCall
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A whole canvas after one denoising pass. Sequences have one entry for each position.
+    """A canvas after one denoising pass. Sequences have one entry for each position, or up to the
+    token in which a stop string begins.
 
     canvas     number of the canvas, from 0
     step       passes this canvas has had, from 1

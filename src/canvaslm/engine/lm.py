@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -14,31 +13,39 @@ from torch import Tensor
 from canvaslm.cache.attend import Bidirectional
 from canvaslm.cache.pages import Pool, Prefix
 from canvaslm.checkpoint.folder import open_checkpoint
-from canvaslm.engine.device import Choice, choose
-from canvaslm.engine.diffuse import Commit, Pass, counter_draws, diffuse
+from canvaslm.engine.checks import check_integer
+from canvaslm.engine.decide.answers import Decisions
+from canvaslm.engine.decide.calibration import Calibration, Method
+from canvaslm.engine.decide.decide import Decider, Rules
+from canvaslm.engine.decide.formats import Questions
+from canvaslm.engine.decide.layout import Layout, State
+from canvaslm.engine.device import Placement, choose
 from canvaslm.engine.encode import extend_all
-from canvaslm.engine.events import Done, Draft, Event, Text
-from canvaslm.engine.job import Job
-from canvaslm.engine.left_to_right import left_to_right
+from canvaslm.engine.events import Event
 from canvaslm.engine.load import load_model
-from canvaslm.engine.params import Mode, Params, check_integer
+from canvaslm.engine.params import Mode, Params
 from canvaslm.engine.prompt import (
     Ids,
     Prompt,
-    TemplateOptions,
-    check_length,
     check_rows,
     need_tokenizer,
     read_prompt,
 )
+from canvaslm.engine.requests import Requests
 from canvaslm.engine.result import Result
+from canvaslm.engine.rewriting.document import InfilledDocument
+from canvaslm.engine.rewriting.edit import Edited
+from canvaslm.engine.rewriting.infill import Infilled
+from canvaslm.engine.rewriting.repair import Repaired
+from canvaslm.engine.rewriting.rewriter import DOUBT, MAX_GAP, ROUNDS, STRENGTH, Rewriter
+from canvaslm.engine.scoring.elbo import Elbo, elbo
+from canvaslm.engine.scoring.score import Scores, score
 from canvaslm.engine.settings import Settings
 from canvaslm.errors import ContextLengthError, ParameterError
 from canvaslm.model.fused import Fused
 from canvaslm.model.network import Network
 from canvaslm.model.presets import parameter_count
 from canvaslm.model.transformer import Transformer
-from canvaslm.text.spans import Answer, Span, SpanReader
 from canvaslm.text.tokenizer import Tokenizer
 
 # B batch, N tokens, L canvas, V vocabulary
@@ -51,18 +58,19 @@ def load(path: str | Path | None = None, *, device: str = "auto", dtype: str = "
     """Load a checkpoint folder or hub id, or without `path` the embedded model.
 
     `device` is auto, cpu, cuda or cuda:N; `dtype` auto, float32, bfloat16, float16 or float64.
-    `lm.choice` says what auto came to and why. Raises CheckpointError and its kinds for a
+    `lm.placement` says what auto came to and why. Raises CheckpointError and its kinds for a
     checkpoint that cannot be used, ParameterError for a device or dtype that is not there.
     """
     checkpoint = open_checkpoint(POCKET if path is None else path)
-    choice = choose(
+    placement = choose(
         device, dtype, stored=checkpoint.dtype, parameters=parameter_count(checkpoint.config)
     )
     return LM(
-        load_model(checkpoint, device=choice.device, dtype=choice.dtype),
+        load_model(checkpoint, device=placement.device, dtype=placement.dtype),
         tokenizer=Tokenizer.from_folder(checkpoint.path),
         settings=Settings.read(checkpoint.generation, checkpoint.config),
-        choice=choice,
+        placement=placement,
+        calibration=Calibration.read(checkpoint.path),
     )
 
 
@@ -77,9 +85,10 @@ def choose_network(model: Transformer) -> Network:
 class LM:
     """A model that answers. Made by `load`; one request at a time.
 
-    `config` is the network's shape, `settings` the checkpoint's generation settings, `choice` where
-    it runs, `pool` the prefix pages in use. `network` is what runs: `model` itself, or for a small
-    float32 model on a CPU a fused copy made here, which later changes of `model` do not reach.
+    `config` is the network's shape, `settings` the checkpoint's generation settings, `placement`
+    where it runs, `pool` the prefix pages in use, `calibration` the temperatures of its decisions.
+    `network` is what runs: `model` itself, or for a small float32 model on a CPU a fused copy made
+    here, which later changes of `model` do not reach.
     """
 
     def __init__(
@@ -88,14 +97,15 @@ class LM:
         *,
         tokenizer: Tokenizer | None = None,
         settings: Settings | None = None,
-        choice: Choice | None = None,
+        placement: Placement | None = None,
+        calibration: Calibration | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         weight = model.embedding
         self.model, self.config = model, model.config
         self.network = choose_network(model)
         self.settings = settings or Settings(eos_ids=frozenset(model.config.eos_ids))
-        self.choice = choice or Choice(
+        self.placement = placement or Placement(
             device=weight.device, dtype=weight.dtype, why_device="as given", why_dtype="as given"
         )
         self.pool = Pool(
@@ -104,6 +114,7 @@ class LM:
             dtype=weight.dtype,
             score_bounds=model.score_bounds(),
         )
+        self.calibration = calibration or Calibration()
         self._tokenizer, self._clock = tokenizer, clock
 
     @property
@@ -116,8 +127,9 @@ class LM:
     ) -> Result:
         """Answer a prompt: text (a user's turn), messages, or token ids.
 
-        `mode` "ar" runs the same weights left to right. Raises ParameterError, TemplateError,
-        ContextLengthError or MissingTokenizerError before any work is done.
+        `mode` "ar" runs the same weights left to right. Of several answers (`params.n`) the first
+        is returned, all are its `choices`. Raises ParameterError and its kinds, TemplateError or
+        MissingTokenizerError before any work is done.
         """
         return self.generate_many([prompt], params=params, mode=mode)[0]
 
@@ -143,9 +155,7 @@ class LM:
                 f'batch={batch} would have no effect with mode="ar", which runs one request at a '
                 "time: leave it out"
             )
-        jobs = [self._job(prompt, params or Params(), mode) for prompt in prompts]
-        groups = [jobs[i : i + batch] for i in range(0, len(jobs), batch)]
-        return [result for group in groups for result in self._finish(group, mode)]
+        return self._requests.answer(prompts, params or Params(), mode, batch=batch)
 
     def stream(
         self, prompt: Prompt, *, params: Params | None = None, mode: Mode = "diffusion"
@@ -155,7 +165,7 @@ class LM:
         Closing the iterator cancels the request and frees its pages. Raises what `generate` does,
         at the call.
         """
-        return self._events(self._job(prompt, params or Params(), mode), mode)
+        return self._requests.stream(prompt, params or Params(), mode)
 
     def prefill(self, prompt: Prompt) -> Prefix:
         """Encode a prompt into prefix K/V. Free it after use, or use it in a `with` statement."""
@@ -183,7 +193,7 @@ class LM:
         `self_conditioning_logits` [B, L, V] are those of the step before, after temperature; None
         is a first step. Nothing is written to the prefix.
         """
-        ids_BL = check_rows(canvas_ids, self.config).to(self.choice.device)
+        ids_BL = check_rows(canvas_ids, self.config).to(self.placement.device)
         rows, length = ids_BL.shape
         self._check_context(prefix.length + length)
         soft_BLD = None
@@ -193,8 +203,8 @@ class LM:
                     f"self_conditioning_logits have shape {list(self_conditioning_logits.shape)}, "
                     f"expected {[rows, length, self.config.vocab_size]}"
                 )
-            soft_BLD = self.model.soften(self_conditioning_logits.to(self.choice.device))
-        positions_BL = torch.arange(length, device=self.choice.device).expand(rows, -1)
+            soft_BLD = self.model.soften(self_conditioning_logits.to(self.placement.device))
+        positions_BL = torch.arange(length, device=self.placement.device).expand(rows, -1)
         attend = Bidirectional([prefix] * rows)
         return self.network.unembed(
             self.network.denoise(ids_BL, soft_BLD, positions_BL + prefix.length, attend)
@@ -212,82 +222,167 @@ class LM:
                 logits.append(self.network.unembed(hidden_1ND))
         return torch.cat(logits)
 
-    def _job(self, prompt: Prompt, params: Params, mode: Mode) -> Job:
-        params.check_mode(mode)
-        sampler = self.settings.sampler(params)
-        ids = read_prompt(
-            prompt,
-            tokenizer=self._tokenizer,
-            config=self.config,
-            options=TemplateOptions(thinking=params.thinking, tools=params.tools),
-        )
-        if mode == "ar" and not ids:
-            raise ParameterError("left to right needs a prompt of at least 1 token, got none")
-        check_length(len(ids), answer=params.max_tokens, mode=mode, config=self.config)
-        return Job(
-            prompt=ids,
-            params=params,
-            seed=secrets.randbits(31) if params.seed is None else params.seed,
-            eos_ids=self.settings.eos_ids,
-            sampler=sampler,
-        )
+    def score(
+        self, prompt: Prompt, *, continuation: str | Ids | None = None, top: int = 0
+    ) -> Scores:
+        """Causal log-probabilities: of every token, or of `continuation` given the prompt only.
 
-    def _finish(self, jobs: Sequence[Job], mode: Mode) -> list[Result]:
-        started = self._clock()
-        for _ in self._run(jobs, mode):
-            pass
-        return [self._result(job, self._clock() - started) for job in jobs]
-
-    def _run(self, jobs: Sequence[Job], mode: Mode) -> Generator[Pass | Commit, None, None]:
-        if mode == "ar":
-            for ids in left_to_right(self.network, self.pool, jobs[0]):
-                yield Commit(row=0, ids=ids)
-            return
-        yield from diffuse(
+        Text alone is read as it is, after bos; messages, and a prompt with a `continuation`, as for
+        `generate`. The continuation's text is encoded plainly, without a closing token. `top`
+        adds so many of the likeliest tokens in each place. Raises ParameterError for an empty text
+        or `top` out of range, and what reading a prompt raises.
+        """
+        return score(
             self.network,
             self.pool,
-            jobs,
-            draws=counter_draws(self.network, jobs),
+            prompt,
+            continuation=continuation,
+            top=top,
+            tokenizer=self._tokenizer,
         )
 
-    def _events(self, job: Job, mode: Mode) -> Iterator[Event]:
-        started = self._clock()
-        reader = None if self._tokenizer is None else SpanReader(self._tokenizer)
-        with closing(self._run([job], mode)) as pieces:
-            for piece in pieces:
-                if isinstance(piece, Pass):
-                    yield self._draft(piece)
-                elif reader is not None:
-                    yield from map(as_event, reader.push(piece.ids))
-        if reader is not None:
-            yield from map(as_event, reader.finish())
-        yield Done(result=self._result(job, self._clock() - started))
+    def elbo(self, prompt: Prompt, answer: str | Ids, *, samples: int = 16, seed: int = 0) -> Elbo:
+        """A lower bound on the log-probability that diffusion gives `answer` after the prompt.
 
-    def _draft(self, piece: Pass) -> Draft:
-        state = piece.state
-        return Draft(
-            canvas=piece.canvas,
-            step=state.step,
-            token_ids=state.best[0].tolist(),
-            entropy=state.entropy[0].tolist(),
-            accepted=state.accepted[0].tolist(),
-            noisy_ids=state.canvas[0].tolist(),
-            decode=None if self._tokenizer is None else self._tokenizer.decode,
+        The answer is closed and its last canvas filled with eos, as in training. Each sample takes
+        two forwards of two copies of each canvas; the same seed gives the same estimate. Raises
+        ParameterError for an empty answer or samples < 1, and what reading a prompt raises.
+        """
+        return elbo(
+            self.network,
+            self.pool,
+            prompt,
+            answer,
+            samples=samples,
+            seed=seed,
+            tokenizer=self._tokenizer,
+            eos_ids=self.settings.eos_ids,
         )
 
-    def _result(self, job: Job, seconds: float) -> Result:
-        if self._tokenizer is None:
-            return job.result(spans=None, seconds=seconds)
-        reader = SpanReader(self._tokenizer)
-        return job.result(spans=[*reader.push(job.ids), *reader.finish()], seconds=seconds)
+    def decide(
+        self,
+        state: State,
+        questions: Questions,
+        *,
+        method: Method = "denoise",
+        orders: int = 1,
+        divide_prior: bool = False,
+        batch: int | None = None,
+    ) -> Decisions:
+        """Answer typed questions about a state with probabilities; no text is generated.
+
+        `state` is text, JSON (written with sorted keys) or messages. `questions` are YesNo, Pick
+        and Rate by name or in a list, or their JSON: System One's in a mapping, OpenAI's in a list.
+        Each is answered as if it were asked alone, to the last bit, and always the same.
+
+        `method` "denoise" reads a small canvas, "causal" the next token. `orders` averages over so
+        many orders of a Pick's options; `divide_prior` divides by what is answered without the
+        state. `calibration`, the model's, is applied. `batch` > 1 runs so many questions together,
+        which may change the rounding; by default as many as change nothing on this machine. Raises
+        ParameterError for a question that cannot be asked, ContextLengthError,
+        MissingTokenizerError or TemplateError before any work is done.
+        """
+        rules = Rules(method=method, orders=orders, divide_prior=divide_prior, batch=batch)
+        return self.decider.decide(
+            state, questions, rules=rules, calibration=self.calibration, clock=self._clock
+        )
+
+    @cached_property
+    def decider(self) -> Decider:
+        """What takes the decisions, and shows the evidence they are calibrated on."""
+        layout = Layout(tokenizer=self.tokenizer, config=self.config, eos_ids=self.settings.eos_ids)
+        return Decider(self.network, self.pool, layout)
+
+    def infill(
+        self,
+        prefix: str,
+        suffix: str,
+        *,
+        max_gap: int = MAX_GAP,
+        gap: int | None = None,
+        params: Params | None = None,
+    ) -> Infilled:
+        """Write what stands between `prefix` and `suffix`, which come back as they are.
+
+        The model finds the length, at most `max_gap` tokens; `gap` fixes it. `params.constraint`
+        is on what is written. Raises ParameterError for a length that does not fit a canvas and for
+        a parameter that has no meaning here, ContextLengthError for a document that is too long,
+        ConstraintError or MissingTokenizerError before any work is done.
+        """
+        return self.rewriter.infill(prefix, suffix, max_gap=max_gap, gap=gap, params=params)
+
+    def infill_document(
+        self, parts: str | Sequence[str], *, max_gap: int = MAX_GAP, params: Params | None = None
+    ) -> InfilledDocument:
+        """Fill every gap of a document: those between `parts`, or each `<gap>` of a text.
+
+        From the first to the last, each as `infill` would with all before it filled and those
+        after it closed up. Raises what `infill` does, and ParameterError where there is no gap.
+        """
+        return self.rewriter.infill_document(parts, max_gap=max_gap, params=params)
+
+    def edit(
+        self,
+        text: str,
+        span: tuple[int, int],
+        *,
+        instruction: str | None = None,
+        strength: float = STRENGTH,
+        params: Params | None = None,
+    ) -> Edited:
+        """Write the characters `span`, (start, end), of a text anew from what they say.
+
+        A `strength` share of their tokens, above 0 and at most 1, starts as noise; the others may
+        change with them. With an `instruction`, which the prompt then shows, or a constraint the
+        span may become longer or shorter, else it keeps its number of tokens. All else comes back
+        as it is. Raises ParameterError for a span that is empty, reversed, outside the text or
+        longer than a canvas, and what `infill` does.
+        """
+        return self.rewriter.edit(
+            text, span, instruction=instruction, strength=strength, params=params
+        )
+
+    def repair(
+        self,
+        text: str,
+        *,
+        prompt: str | None = None,
+        doubt: float = DOUBT,
+        rounds: int = ROUNDS,
+        params: Params | None = None,
+    ) -> Repaired:
+        """Draft anew what the causal mode doubts in a text, and keep it if that scores better.
+
+        In doubt are tokens that have less than -`doubt` nats after what stands before them. All
+        others are pinned; each canvas of the text has at most `rounds` drafts. `prompt` is what the
+        text answers, if anything. Raises ParameterError and ContextLengthError before any work is
+        done.
+        """
+        return self.rewriter.repair(text, prompt=prompt, doubt=doubt, rounds=rounds, params=params)
+
+    @cached_property
+    def rewriter(self) -> Rewriter:
+        """What fills gaps, edits and repairs, with the rules that studies change."""
+        return Rewriter(
+            network=self.network,
+            pool=self.pool,
+            settings=self.settings,
+            tokenizer=self.tokenizer,
+            clock=self._clock,
+        )
+
+    @property
+    def _requests(self) -> Requests:
+        return Requests(
+            network=self.network,
+            pool=self.pool,
+            settings=self.settings,
+            tokenizer=self._tokenizer,
+            clock=self._clock,
+        )
 
     def _check_context(self, tokens: int) -> None:
         if tokens > self.config.max_positions:
             raise ContextLengthError(
                 f"{tokens} tokens do not fit: the model's context is {self.config.max_positions}"
             )
-
-
-def as_event(span: Span) -> Event:
-    """An answer's text as the stream's `Text`; what else the reader finds as it is."""
-    return Text(delta=span.text) if isinstance(span, Answer) else span

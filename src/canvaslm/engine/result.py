@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
+from canvaslm.engine.params import LogprobKind
+from canvaslm.engine.scoring.token import TokenLogprob
 from canvaslm.errors import MissingTokenizerError
 from canvaslm.text.spans import Answer, Broken, Span, Thought, ToolCall
 
@@ -18,7 +20,8 @@ class Usage:
     """What one answer took.
 
     `steps` counts denoising passes, or left to right the passes that made a token; the passes that
-    only write K/V are in `seconds`. `tokens_per_forward` is completion tokens over steps.
+    only write K/V are in `seconds`. `redrafts` counts canvases drafted again because they repeated
+    themselves; their passes are in `steps`. `tokens_per_forward` is completion tokens over steps.
     """
 
     prompt_tokens: int
@@ -26,6 +29,7 @@ class Usage:
     canvases: int
     steps: int
     seconds: float
+    redrafts: int = 0
     tokens_per_forward: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -38,6 +42,12 @@ class Result:
     """One answer. `token_ids` ends with the closing token if there was one ("stop").
 
     `seed` is the one given, or the one drawn: with it the same request gives the same answer.
+    `stop` is the stop string before which the answer was cut, None if it ended otherwise. The text
+    is cut to the letter; `token_ids` end before the token in which the stop string begins, so of
+    text and stop string in one token they have neither. `logprobs` has an entry for each of
+    `token_ids`, of `logprobs_kind`; `prompt_logprobs` one for each token of the prompt, None for
+    the first, which nothing predicts. Both are None where they were not asked for. `notes` say
+    what a reader of the answer should know of it: that it repeats itself.
     """
 
     token_ids: tuple[int, ...]
@@ -45,6 +55,17 @@ class Result:
     usage: Usage
     seed: int
     spans: Sequence[Span] | None = None
+    stop: str | None = None
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    logprobs_kind: LogprobKind | None = None
+    prompt_logprobs: tuple[TokenLogprob | None, ...] | None = None
+    notes: tuple[str, ...] = ()
+    others: tuple[Result, ...] = field(default=(), repr=False)
+
+    @property
+    def choices(self) -> tuple[Result, ...]:
+        """All answers to a request for `n`: this one first, then `others`."""
+        return (self, *self.others)
 
     @property
     def text(self) -> str:

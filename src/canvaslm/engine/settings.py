@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from canvaslm.diffusion.accept import EntropyBound
+from canvaslm.diffusion.choose import Choose, Drawn, Filtered, Likeliest
 from canvaslm.diffusion.step import Sampler
-from canvaslm.diffusion.stop import StableAndConfident
-from canvaslm.diffusion.temperature import LinearTemperature
-from canvaslm.engine.params import Params, check_integer
+from canvaslm.engine.checks import check_integer
+from canvaslm.engine.efforts import PRESETS, Numbers, Plan, Preset
+from canvaslm.engine.params import Effort, Params
 from canvaslm.errors import ConfigError, ParameterError
 from canvaslm.model.config import ModelConfig
 
@@ -19,7 +19,10 @@ ENTROPY_BOUND = "EntropyBoundSamplerConfig"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What generation_config.json says; what it leaves out is the published sampler's."""
+    """What generation_config.json says; what it leaves out is the published sampler's.
+
+    `presets` are what each `effort` makes of it.
+    """
 
     eos_ids: frozenset[int]
     max_steps: int = 48
@@ -28,6 +31,7 @@ class Settings:
     t_max: float = 0.8
     stability: int = 1
     confidence: float = 0.005
+    presets: Mapping[Effort, Preset] = field(default_factory=lambda: PRESETS, repr=False)
 
     @classmethod
     def read(cls, generation: Mapping[str, Any], config: ModelConfig) -> Settings:
@@ -60,17 +64,36 @@ class Settings:
     def sampler(self, params: Params) -> Sampler:
         """The rules of one request. Raises ParameterError where they contradict each other."""
 
+        preset = self.presets[params.effort or "reference"]
+        factor = params.temperature or 1.0  # at 0 entropies are those of the schedule
+
         def chosen(name: str) -> Any:
             value = getattr(params, name)
-            return getattr(self, name) if value is None else value
+            if value is None:
+                value = getattr(self, name) * preset.scale.get(name, 1)
+            return value * factor if name in ("t_min", "t_max") else value
 
-        return Sampler(
-            temperature=LinearTemperature(
-                t_min=chosen("t_min"), t_max=chosen("t_max"), max_steps=chosen("max_steps")
-            ),
-            accept=EntropyBound(bound=chosen("entropy_bound")),
-            stop=StableAndConfident(stability=chosen("stability"), confidence=chosen("confidence")),
-        )
+        numbers = Numbers(**{f.name: chosen(f.name) for f in fields(Numbers)})
+        return preset.sampler(numbers, choose=choose(params), end_ids=self.eos_ids)
+
+    def plan(self, params: Params) -> Plan:
+        """What is done about the canvases of one request beyond their steps."""
+        return self.presets[params.effort or "reference"].plan
+
+
+def choose(params: Params) -> Choose:
+    """How candidates are taken. The likeliest token passes every filter, so that at temperature 0
+    none changes anything."""
+    if params.greedy:
+        return Likeliest()
+    filters = read_filters(params)
+    return Drawn() if filters is None else filters
+
+
+def read_filters(params: Params) -> Filtered | None:
+    """The filters of the draw; None: there are none."""
+    filters = Filtered(top_k=params.top_k, top_p=params.top_p, min_p=params.min_p)
+    return None if filters == Filtered() else filters
 
 
 def read_eos(value: object) -> frozenset[int]:

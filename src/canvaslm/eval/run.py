@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
 from canvaslm import tasks
+from canvaslm.engine.params import Effort, Params
 from canvaslm.engine.params import Mode as EngineMode
-from canvaslm.engine.params import Params
 from canvaslm.engine.result import Result
 from canvaslm.errors import ParameterError
 from canvaslm.eval.report import Case, Report, summarise
@@ -46,6 +46,7 @@ class Plan:
     bin: str | None = None
     batch: int = 1
     max_tokens: int = 256
+    effort: Effort | None = None
 
     def __post_init__(self) -> None:
         for name in ("n", "batch"):
@@ -56,13 +57,16 @@ class Plan:
             raise ParameterError(f"mode must be one of {names}, got {self.mode!r}")
         if self.mode == "ar" and self.batch > 1:
             raise ParameterError(f"mode ar answers one at a time: leave batch={self.batch} out")
+        self.params.check_mode("ar" if self.mode == "ar" else "diffusion")
         check_request(tasks.get(self.task), split="test", bin=self.bin)
 
     @property
     def params(self) -> Params:
         """The parameters of every request."""
         steps = 1 if self.mode == "one-shot" else None
-        return Params(max_tokens=self.max_tokens, seed=self.seed, max_steps=steps)
+        return Params(
+            max_tokens=self.max_tokens, seed=self.seed, max_steps=steps, effort=self.effort
+        )
 
 
 def examples(plan: Plan) -> list[tasks.Example]:

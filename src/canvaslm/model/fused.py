@@ -26,6 +26,8 @@ GELU_SLOPE = 2 * (2 / torch.pi) ** 0.5
 GELU_CUBE = 0.044715 * GELU_SLOPE
 SLOPE = torch.tensor(GELU_SLOPE)
 
+ENOUGH = 16  # rows: with as many, MKL gives each the same bits however many more there are
+
 
 def length(x: Tensor, floor: Tensor) -> Tensor:
     """sqrt(|x|^2 + floor^2) of the last dimension, kept [..., 1]; floor is sqrt(D eps)."""
@@ -90,11 +92,19 @@ class FusedExperts:
 
 
 def products(x_RD: Tensor, matrices: list[Tensor], counts: list[int]) -> Tensor:
-    """Each run of rows times its own matrix, written into one tensor."""
+    """Each run of rows times its own matrix, written into one tensor.
+
+    A product of few rows is summed in another order than one of many. So short runs are filled up,
+    unless all are: what becomes of a row then does not depend on which others chose its expert.
+    """
     out = x_RD.new_empty(x_RD.shape[0], matrices[0].shape[1])
     rows, places = x_RD.split_with_sizes(counts), out.split_with_sizes(counts)
+    fill = x_RD.shape[0] >= ENOUGH
     for index, count in enumerate(counts):
-        if count:
+        if 0 < count < ENOUGH and fill:
+            filled_RD = F.pad(rows[index], (0, 0, 0, ENOUGH - count))
+            places[index].copy_(torch.mm(filled_RD, matrices[index])[:count])
+        elif count:
             torch.mm(rows[index], matrices[index], out=places[index])
     return out
 

@@ -10,10 +10,14 @@ import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from canvaslm.errors import TaskError
 from canvaslm.tasks.disk_pool import remembered
 from canvaslm.tasks.task import Split, split_of
+
+STANDARD = Path(sysconfig.get_path("stdlib"))
+"""The running interpreter's own library."""
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -36,6 +40,15 @@ _SKIPPED = frozenset(
 )
 
 
+class Found(NamedTuple):
+    """A function as it stands in a library: `name` is qualified with its class."""
+
+    module: str
+    name: str
+    source: str
+    docstring: str
+
+
 @lru_cache(maxsize=4)
 def functions(split: Split, library: Path | None = None) -> tuple[tuple[str, str], ...]:
     """(source, canonical) of each function on one side, sorted out once and then remembered.
@@ -43,7 +56,7 @@ def functions(split: Split, library: Path | None = None) -> tuple[tuple[str, str
     `library` is a folder of Python source, by default the running interpreter's standard library.
     Raises TaskError if no function in it is of a size for this task.
     """
-    root = Path(sysconfig.get_path("stdlib")) if library is None else library
+    root = STANDARD if library is None else library
     place = hashlib.blake2b(str(root.resolve()).encode(), digest_size=4).hexdigest()
     name = f"functions-{platform.python_version()}-{place}-v3"
     lines = remembered(name, lambda: _build(root))
@@ -92,36 +105,43 @@ def parse(source: str) -> ast.Module:
         return ast.parse(source)
 
 
-def _build(root: Path) -> list[str]:
-    found: dict[str, str] = {}
+def find(root: Path) -> Iterator[Found]:
+    """Every function under `root` that is of a size for this task, in a fixed order."""
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root).parts
         if _SKIPPED.isdisjoint(parts) and not parts[0].startswith(("config-", "_sysconfigdata")):
-            for source in _functions_in(path):
-                found.setdefault(canonical(source), source)
+            yield from _find_in(path, ".".join(parts).removesuffix(".py").removesuffix(".__init__"))
+
+
+def _build(root: Path) -> list[str]:
+    found: dict[str, str] = {}
+    for function in find(root):
+        found.setdefault(canonical(function.source), function.source)
     return [json.dumps([source, key]) for key, source in found.items()]
 
 
-def _functions_in(path: Path) -> Iterator[str]:
+def _find_in(path: Path, module: str) -> Iterator[Found]:
     try:
         text = path.read_text(encoding="utf-8")
         tree = parse(text)
     except (OSError, ValueError, SyntaxError):
         return
     lines = text.split("\n")  # as the parser counts: a form feed ends no line
-    for node in _outermost(tree):
+    for name, node in _outermost(tree):
         source = _cut(lines, node)
         if _fits(source):
-            yield source
+            yield Found(module, name, source, ast.get_docstring(node) or "")
 
 
-def _outermost(node: ast.AST) -> Iterator[_Function]:
+def _outermost(node: ast.AST, within: str = "") -> Iterator[tuple[str, _Function]]:
     """Functions and methods, but none inside another: it could land on the other side."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, _Function):
-            yield child
+            yield within + child.name, child
+        elif isinstance(child, ast.ClassDef):
+            yield from _outermost(child, f"{within}{child.name}.")
         else:
-            yield from _outermost(child)
+            yield from _outermost(child, within)
 
 
 def _cut(lines: list[str], node: _Function) -> str:

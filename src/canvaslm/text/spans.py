@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -93,6 +94,10 @@ class SpanReader:
     def finish(self) -> list[Span]:
         """What is left when no more ids come; an open thought or tool call is given as Broken."""
         return self._leave("the text ends")
+
+    def fork(self) -> SpanReader:
+        """One that goes on from here on its own."""
+        return copy.deepcopy(self, {id(self._tokenizer): self._tokenizer})
 
     def _step(self, id: int) -> list[Span]:
         if id == self._part.closer:

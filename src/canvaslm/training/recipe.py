@@ -117,10 +117,10 @@ POCKET_MIXTURES = (
     ),
     Mixture(
         tasks={"ask": 1.0},
-        documents=48,
-        canvas_length=8,
-        wide_share=0.04,
-        causal_share=0.5,
+        documents=96,
+        canvas_length=4,
+        wide_share=0.03,
+        causal_share=1.0,
         causal_prompt=False,
     ),
     Mixture(
@@ -152,7 +152,7 @@ def pocket(
 ) -> Recipe:
     """The embedded model. `size` is the one dial: the hidden width, a multiple of 32.
 
-    Every step answers 48 questions, each on a canvas of its own size, so that one word is not lost
+    Every step answers 96 questions, each on a canvas of its own size, so that one word is not lost
     among end tokens; Sudoku takes turns with records and code, and now and then there are scenes.
     Left to right is learnt sooner than denoising, so an encoded prompt carries several noised
     canvases and only a share of the batches also carries the causal loss; a Sudoku's digits cannot

@@ -1,0 +1,45 @@
+"""A denoising pass: the network as the loop sees it, and what a caller is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from canvaslm.cache.attend import Bidirectional
+from canvaslm.cache.pages import Prefix
+from canvaslm.diffusion.loop import State
+from canvaslm.model.network import Network
+
+# B rows at work, L canvas, D hidden, V vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """A denoising pass of canvas number `canvas`."""
+
+    canvas: int
+    state: State
+
+
+class CanvasModel:
+    """The network as the loop sees it: one canvas after each prefix. What a canvas keeps from pass
+    to pass (positions, the prefixes in sight) is made once."""
+
+    def __init__(self, model: Network, prefixes: Sequence[Prefix]) -> None:
+        self.model, self.prefixes = model, prefixes
+        self._rows: Sequence[int] | None = None
+
+    def logits(self, rows: Sequence[int], ids_BL: Tensor, soft_BLD: Tensor | None) -> Tensor:
+        if rows != self._rows:
+            self._rows, prefixes = rows, [self.prefixes[row] for row in rows]
+            starts = torch.tensor([[prefix.length] for prefix in prefixes], device=ids_BL.device)
+            self._positions = starts + torch.arange(ids_BL.shape[1], device=ids_BL.device)
+            self._attend = Bidirectional(prefixes)
+        hidden_BLD = self.model.denoise(ids_BL, soft_BLD, self._positions, self._attend)
+        return self.model.unembed(hidden_BLD)
+
+    def soften(self, p_BLV: Tensor) -> Tensor:
+        return self.model.blend(p_BLV)

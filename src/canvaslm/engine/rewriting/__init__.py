@@ -1,0 +1,1 @@
+"""Text changed where it stands: gaps filled, spans edited, doubtful places repaired."""

@@ -1,0 +1,1 @@
+"""What the model thinks of a text: log-probabilities of tokens, of several kinds, and a bound."""

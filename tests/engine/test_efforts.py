@@ -1,0 +1,75 @@
+"""Presets build, leave the reference as it was, and give way to what a request sets."""
+
+import pytest
+from tests.engine.conftest import TINY
+
+from canvaslm import LM
+from canvaslm.diffusion.account import EndOfText, Everything
+from canvaslm.diffusion.step import Sampler
+from canvaslm.diffusion.stop import AnyOf
+from canvaslm.engine.efforts import PRESETS, Plan, Preset
+from canvaslm.engine.params import EFFORTS, Effort, Params
+from canvaslm.engine.settings import Settings
+from canvaslm.errors import ParameterError
+
+PUBLISHED = Settings(eos_ids=frozenset({1}))
+PROMPT = [5, 9, 20, 31, 40, 77, 120]
+
+
+def test_every_effort_has_a_preset() -> None:
+    assert set(PRESETS) == set(EFFORTS)
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_every_preset_builds_from_the_published_settings_and_others(effort: Effort) -> None:
+    for settings in (PUBLISHED, Settings.read({"t_min": 0.0, "max_denoising_steps": 3}, TINY)):
+        sampler = settings.sampler(Params(effort=effort))
+        assert sampler.max_steps >= settings.max_steps
+
+
+def test_the_reference_is_the_published_sampler_and_the_default() -> None:
+    assert PUBLISHED.sampler(Params()) == Sampler()
+    assert PUBLISHED.sampler(Params(effort="reference")) == Sampler()
+    assert PUBLISHED.plan(Params()) == Plan()
+
+
+def test_a_preset_scales_the_checkpoints_thresholds_and_no_requests() -> None:
+    settings = Settings(
+        eos_ids=frozenset({1}),
+        entropy_bound=0.2,
+        presets=PRESETS | {"fast": Preset(scale={"entropy_bound": 3})},
+    )
+    scaled = settings.sampler(Params(effort="fast"))
+    assert scaled.accept.bound == pytest.approx(0.6)
+    own = settings.sampler(Params(effort="fast", entropy_bound=0.2, max_steps=7))
+    assert (own.accept.bound, own.max_steps) == (0.2, 7)
+
+
+def test_without_end_ids_there_is_no_end_to_account_for() -> None:
+    preset = PRESETS | {"fast": Preset(ending=1, sure=1)}
+    with_end = Settings(eos_ids=frozenset({1}), presets=preset).sampler(Params(effort="fast"))
+    without = Settings(eos_ids=frozenset(), presets=preset).sampler(Params(effort="fast"))
+    assert with_end.account == EndOfText(end_ids=frozenset({1}))
+    assert isinstance(without.account, Everything)
+    assert isinstance(without.stop, AnyOf)
+
+
+def test_an_unknown_effort_is_refused() -> None:
+    with pytest.raises(ParameterError, match=r"effort must be one of reference.*'slow'"):
+        Params(effort="slow")  # type: ignore[arg-type]
+
+
+def test_left_to_right_has_no_effort(lm: LM) -> None:
+    with pytest.raises(ParameterError, match="effort would have no effect"):
+        lm.generate(PROMPT, params=Params(effort="fast"), mode="ar")
+
+
+@pytest.mark.parametrize("effort", ["balanced", "fast", "quality"])
+def test_the_same_seed_gives_the_same_answer_alone_and_in_company(lm: LM, effort: Effort) -> None:
+    prompts = [PROMPT, PROMPT[:3], PROMPT * 3]
+    params = Params(max_tokens=40, seed=3, effort=effort)
+    alone = [lm.generate(prompt, params=params).token_ids for prompt in prompts]
+    together = lm.generate_many(prompts, params=params, batch=3)
+    assert [result.token_ids for result in together] == alone
+    assert all(len(ids) == 40 for ids in alone)
+    assert lm.pool.in_use == 0

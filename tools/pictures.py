@@ -1,0 +1,127 @@
+"""Draw the pictures of the documents: a canvas, pass by pass, in the colours of the terminal.
+
+python tools/pictures.py [FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+from rich.text import Text
+
+import canvaslm
+from canvaslm import LM, Draft, JsonSchema, Params
+from canvaslm.cli.canvas_view import paint
+from canvaslm.cli.watch import look
+
+PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
+COLUMNS, FONT = 112, 13  # characters; pixels
+ADVANCE, LEADING = 0.602 * FONT, 1.55 * FONT
+BACKGROUND, QUIET = "#16141c", "#8d86a0"
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 20},
+        "city": {"type": "string", "maxLength": 20},
+        "room": {"type": "integer", "minimum": 1, "maximum": 999},
+        "extras": {"type": "array", "items": {"type": "string", "maxLength": 12}, "maxItems": 3},
+        "breakfast": {"type": "boolean"},
+    },
+    "required": ["name", "city", "room", "extras", "breakfast"],
+    "additionalProperties": False,
+}
+BOOKING = (
+    "Extract as JSON with keys name, city, room, extras, breakfast: Laura booked room 214 in "
+    "Ankara for 2 on Friday, with parking and towels, without breakfast."
+)
+BEFORE = "def largest(numbers):\n    best = numbers[0]\n    for number in numbers:\n"
+AFTER = "\n            best = number\n    return best\n"
+
+
+def draw_json(lm: LM) -> str:
+    """A JSON answer settling under its schema."""
+    params = Params(seed=4, constraint=JsonSchema(SCHEMA))
+    drafts = [e for e in lm.stream(BOOKING, params=params) if isinstance(e, Draft)]
+    return draw(BOOKING, [row(lm, draft) for draft in drafts])
+
+
+def row(lm: LM, draft: Draft) -> Text:
+    """The draft up to its first end token."""
+    ends = [n for n, id in enumerate(draft.token_ids) if id in lm.settings.eos_ids]
+    length = min(ends, default=len(draft.token_ids))
+    seen = look(lm, draft)
+    return paint(seen.pieces[:length], seen.entropies[:length])
+
+
+def draw(caption: str, rows: Sequence[Text]) -> str:
+    """An SVG: the caption, and a numbered block for each pass."""
+    blocks = [[Text(line, QUIET) for line in fold(caption)]]
+    for number, text in enumerate(rows, start=1):
+        lines = [line for part in text.split("\n") for line in cut(part)]
+        blocks.append([Text(f"{number:>2}  ", QUIET).append(lines[0])])
+        blocks[-1] += [Text("    ").append(line) for line in lines[1:]]
+    lines = [line for block in blocks for line in [*block, Text()]][:-1]
+    width, height = (COLUMNS + 8) * ADVANCE, (len(lines) + 2) * LEADING
+    body = "\n".join(line_of(line, (n + 1.6) * LEADING) for n, line in enumerate(lines))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
+        f'font-family="ui-monospace, Menlo, Consolas, DejaVu Sans Mono, monospace" '
+        f'font-size="{FONT}">\n<rect width="100%" height="100%" rx="8" fill="{BACKGROUND}"/>\n'
+        f"{body}\n</svg>\n"
+    )
+
+
+def fold(text: str) -> list[str]:
+    lines = [""]
+    for word in text.split(" "):
+        if len(lines[-1]) + len(word) >= COLUMNS:
+            lines.append("")
+        lines[-1] += f"{word} "
+    return lines
+
+
+def cut(text: Text) -> list[Text]:
+    return [text[start : start + COLUMNS] for start in range(0, max(1, len(text)), COLUMNS)]
+
+
+def line_of(text: Text, y: float) -> str:
+    """One line; every run of a style is placed by its column, whatever the font's width."""
+    runs = []
+    for start, end, colour in runs_of(text):
+        x, length = (start + 2) * ADVANCE, (end - start) * ADVANCE
+        piece = escape(text.plain[start:end])
+        runs.append(
+            f'<tspan x="{x:.1f}" textLength="{length:.1f}" fill="{colour}">{piece}</tspan>'
+        )
+    return f'<text y="{y:.1f}" xml:space="preserve">{"".join(runs)}</text>'
+
+
+def runs_of(text: Text) -> Iterable[tuple[int, int, str]]:
+    """Start, end and colour of each stretch of one colour."""
+    colours = [str(text.style) or QUIET] * len(text)
+    for span in text.spans:
+        style = span.style
+        colour = getattr(style, "color", None)
+        name = str(style) if colour is None else colour.get_truecolor().hex
+        colours[span.start : span.end] = [name] * (span.end - span.start)
+    start = 0
+    for place in range(1, len(colours) + 1):
+        if place == len(colours) or colours[place] != colours[start]:
+            yield start, place, colours[start]
+            start = place
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, help="a checkpoint; default: embedded")
+    lm = canvaslm.load(parser.parse_args().folder)
+    PICTURES.mkdir(exist_ok=True)
+    (PICTURES / "json.svg").write_text(draw_json(lm), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
