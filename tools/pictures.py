@@ -13,9 +13,10 @@ from pathlib import Path
 from rich.text import Text
 
 import canvaslm
-from canvaslm import LM, Draft, JsonSchema, Params
+from canvaslm import LM, CanvasError, Draft, JsonSchema, Params
 from canvaslm.cli.canvas_view import paint
 from canvaslm.cli.watch import look
+from canvaslm.eval.infill_cases import InfillPlan, infill_cases
 
 PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 COLUMNS, FONT = 112, 13  # characters; pixels
@@ -38,8 +39,7 @@ BOOKING = (
     "Extract as JSON with keys name, city, room, extras, breakfast: Laura booked room 214 in "
     "Ankara for 2 on Friday, with parking and towels, without breakfast."
 )
-BEFORE = "def largest(numbers):\n    best = numbers[0]\n    for number in numbers:\n"
-AFTER = "\n            best = number\n    return best\n"
+TRIED, SHOWN = 200, 3
 
 
 def draw_json(lm: LM) -> str:
@@ -47,6 +47,27 @@ def draw_json(lm: LM) -> str:
     params = Params(seed=4, constraint=JsonSchema(SCHEMA))
     drafts = [e for e in lm.stream(BOOKING, params=params) if isinstance(e, Draft)]
     return draw(BOOKING, [row(lm, draft) for draft in drafts])
+
+
+def draw_infill(lm: LM) -> str:
+    """A gap between its two sides: the first held-out one that takes a few passes and is right."""
+    cases = infill_cases(InfillPlan(n=TRIED, kinds=("single-line",), origins=("textbook",)))
+    for case in cases:
+        drafts: list[Draft] = []
+        gap = len(lm.tokenizer.encode(case.gap.answer))
+        filled = lm.rewriter.infill(
+            case.gap.before,
+            case.gap.after,
+            gap=gap,
+            params=Params(seed=1),
+            watch=drafts.append,
+        )
+        if filled.text == case.gap.answer and len(drafts) >= SHOWN:
+            rows = [Text(case.gap.before, QUIET).append(row(lm, draft)) for draft in drafts]
+            return draw(
+                "What stands in the gap? Above it the prefix, after it the pinned suffix.", rows
+            )
+    raise CanvasError(f"none of {TRIED} gaps was filled rightly in {SHOWN} passes or more")
 
 
 def row(lm: LM, draft: Draft) -> Text:
@@ -94,9 +115,7 @@ def line_of(text: Text, y: float) -> str:
     for start, end, colour in runs_of(text):
         x, length = (start + 2) * ADVANCE, (end - start) * ADVANCE
         piece = escape(text.plain[start:end])
-        runs.append(
-            f'<tspan x="{x:.1f}" textLength="{length:.1f}" fill="{colour}">{piece}</tspan>'
-        )
+        runs.append(f'<tspan x="{x:.1f}" textLength="{length:.1f}" fill="{colour}">{piece}</tspan>')
     return f'<text y="{y:.1f}" xml:space="preserve">{"".join(runs)}</text>'
 
 
@@ -120,7 +139,8 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, help="a checkpoint; default: embedded")
     lm = canvaslm.load(parser.parse_args().folder)
     PICTURES.mkdir(exist_ok=True)
-    (PICTURES / "json.svg").write_text(draw_json(lm), encoding="utf-8")
+    for name, picture in (("json", draw_json), ("infill", draw_infill)):
+        (PICTURES / f"{name}.svg").write_text(picture(lm), encoding="utf-8")
 
 
 if __name__ == "__main__":

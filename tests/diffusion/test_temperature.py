@@ -15,6 +15,21 @@ def test_the_published_schedule() -> None:
     assert schedule.at(1) == pytest.approx(0.4 + 0.4 / 48)
 
 
+def test_over_fewer_steps_it_is_the_short_schedule_and_then_its_end() -> None:
+    long, short = LinearTemperature(over=4), LinearTemperature(max_steps=4)
+    taken = [long.at(48 - done) for done in range(48)]
+    assert taken[:4] == [short.at(4 - done) for done in range(4)]
+    assert set(taken[4:]) == {short.at(1)}
+    full = LinearTemperature(over=48)
+    assert [full.at(n) for n in range(1, 49)] == [LinearTemperature().at(n) for n in range(1, 49)]
+
+
+@pytest.mark.parametrize("over", [0, 49])
+def test_it_cannot_fall_over_more_steps_than_there_are(over: int) -> None:
+    with pytest.raises(ParameterError, match="over"):
+        LinearTemperature(over=over)
+
+
 def test_equal_ends_are_a_constant() -> None:
     schedule = LinearTemperature(t_min=0.7, t_max=0.7, max_steps=3)
     assert [schedule.at(n) for n in (3, 2, 1)] == [0.7, 0.7, 0.7]

@@ -66,30 +66,30 @@ def test_causal_logprobs_fit_answers_of_different_lengths() -> None:
 
 
 def test_the_reference_only_reports_a_loop(lm: LM) -> None:
-    result = lm.generate(PROMPT, params=Params(max_tokens=48, seed=1, logit_bias={7: 100}))
+    result = lm.generate(PROMPT, params=Params(max_tokens=112, seed=1, logit_bias={7: 100}))
     assert set(result.token_ids) == {7}
     assert result.usage.redrafts == 0
     assert result.notes == (
-        "the answer repeats itself: 1 tokens from token 0 on stand 48 times in a row",
+        "the answer repeats itself: 1 tokens from token 0 on stand 112 times in a row",
     )
-    assert lm.generate(PROMPT, params=Params(max_tokens=48, seed=1)).notes == ()
+    assert lm.generate(PROMPT, params=Params(max_tokens=112, seed=1)).notes == ()
 
 
 def test_a_loop_that_stays_is_drafted_again_so_often_and_reported() -> None:
     lm = planned(Plan(redrafts=2))
-    result, reference = both(lm, max_tokens=48, seed=1, logit_bias={7: 100})
+    result, reference = both(lm, max_tokens=112, seed=1, logit_bias={7: 100})
     assert result.token_ids == reference.token_ids
-    assert result.usage.redrafts == 4  # canvases 1 and 2; the first is too short to tell
+    assert result.usage.redrafts == 4  # canvases 5 and 6; four are too short to tell
     assert result.notes == reference.notes != ()
 
 
 def test_a_loop_is_left_by_another_draft() -> None:
     lm = planned(Plan(redrafts=2))
-    result, reference = both(lm, max_tokens=48, seed=1, logit_bias={7: 11})
+    result, reference = both(lm, max_tokens=112, seed=1, logit_bias={7: 11})
     assert reference.notes != ()
     assert result.notes == ()
     assert result.usage.redrafts >= 1
-    again, _ = both(lm, max_tokens=48, seed=1, logit_bias={7: 11})
+    again, _ = both(lm, max_tokens=112, seed=1, logit_bias={7: 11})
     assert again.token_ids == result.token_ids
 
 

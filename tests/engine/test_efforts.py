@@ -6,7 +6,7 @@ from tests.engine.conftest import TINY
 from canvaslm import LM
 from canvaslm.diffusion.account import EndOfText, Everything
 from canvaslm.diffusion.step import Sampler
-from canvaslm.diffusion.stop import AnyOf
+from canvaslm.diffusion.stop import AnyOf, StableAndConfident
 from canvaslm.engine.efforts import PRESETS, Plan, Preset
 from canvaslm.engine.params import EFFORTS, Effort, Params
 from canvaslm.engine.settings import Settings
@@ -24,7 +24,7 @@ def test_every_effort_has_a_preset() -> None:
 def test_every_preset_builds_from_the_published_settings_and_others(effort: Effort) -> None:
     for settings in (PUBLISHED, Settings.read({"t_min": 0.0, "max_denoising_steps": 3}, TINY)):
         sampler = settings.sampler(Params(effort=effort))
-        assert sampler.max_steps >= settings.max_steps
+        assert 1 <= sampler.max_steps <= settings.max_steps
 
 
 def test_the_reference_is_the_published_sampler_and_the_default() -> None:
@@ -43,6 +43,18 @@ def test_a_preset_scales_the_checkpoints_thresholds_and_no_requests() -> None:
     assert scaled.accept.bound == pytest.approx(0.6)
     own = settings.sampler(Params(effort="fast", entropy_bound=0.2, max_steps=7))
     assert (own.accept.bound, own.max_steps) == (0.2, 7)
+
+
+def test_steps_are_scaled_to_whole_ones() -> None:
+    preset = Preset(scale={"max_steps": 1 / 6})
+    assert [preset.scaled("max_steps", steps) for steps in (48, 32, 3, 1)] == [8, 5, 1, 1]
+
+
+@pytest.mark.parametrize("own", [{"stability": 3}, {"confidence": 0.001}])
+def test_a_request_that_says_when_a_canvas_is_done_is_not_cut_short(own: dict[str, float]) -> None:
+    stop = PUBLISHED.sampler(Params(effort="fast", **own)).stop  # type: ignore[arg-type]
+    assert isinstance(stop, StableAndConfident)
+    assert isinstance(PUBLISHED.sampler(Params(effort="fast")).stop, AnyOf)
 
 
 def test_without_end_ids_there_is_no_end_to_account_for() -> None:

@@ -38,11 +38,12 @@ class LoopGuard:
     """A loop is a stretch of at most `longest` tokens that stands at least `repeats` times in a
     row and covers at least `tokens` tokens.
 
-    Lists and tables repeat their form, not their contents, for so long.
+    Lists and tables repeat their form, not their contents, for so long, and a line drawn with one
+    character is no wider than a page.
     """
 
     repeats: int = 4
-    tokens: int = 32
+    tokens: int = 80
     longest: int = 64
 
     def __post_init__(self) -> None:

@@ -27,17 +27,28 @@ class Temperature(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class LinearTemperature:
-    """T = t_min + (t_max - t_min) * remaining / max_steps: hot at first, then towards t_min."""
+    """T = t_min + (t_max - t_min) * remaining / max_steps: hot at first, then towards t_min.
+
+    With `over` it falls as if there were only so many steps, and stays where they end: a canvas
+    makes up its mind sooner, and one that does not has its steps all the same.
+    """
 
     t_min: float = 0.4
     t_max: float = 0.8
     max_steps: int = 48
+    over: int | None = None
 
     def __post_init__(self) -> None:
         check(self.t_min, self.t_max, self.max_steps)
+        if self.over is not None and not 1 <= self.over <= self.max_steps:
+            raise ParameterError(
+                f"over must be between 1 and max_steps={self.max_steps}, got {self.over!r}"
+            )
 
     def at(self, remaining: int, past: Past = START) -> float:
-        return self.t_min + (self.t_max - self.t_min) * (remaining / self.max_steps)
+        over = self.max_steps if self.over is None else self.over
+        left = max(over - self.max_steps + remaining, 1)
+        return self.t_min + (self.t_max - self.t_min) * (left / over)
 
 
 @dataclass(frozen=True, kw_only=True)

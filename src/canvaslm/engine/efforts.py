@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from canvaslm.diffusion.accept import Accept, EntropyBound, Stable
 from canvaslm.diffusion.account import Account, EndOfText, Everything
@@ -54,7 +54,8 @@ class Preset:
     ending     steps that the end of the text must have stood for until what follows it does not
                count; None: all counts always
     stable     likely and unchanging positions are accepted, too
-    cooling    the temperature follows the share accepted, not the number of the step
+    pace       the temperature falls over this share of the steps; None: over all
+    cooling    it follows the share accepted instead
     sure       a canvas is done at once when its whole doubt is at most so many entropy bounds
     unmoved    it is done, too, when it has not changed for so many steps
     correct    what takes back accepted positions
@@ -64,11 +65,23 @@ class Preset:
     scale: Mapping[str, float] = field(default_factory=dict)
     ending: int | None = None
     stable: bool = False
+    pace: float | None = None
     cooling: bool = False
     sure: float | None = None
     unmoved: int | None = None
     correct: Correct | None = None
     plan: Plan = PLAIN
+
+    def scaled(self, name: str, value: float) -> float:
+        """One of the checkpoint's thresholds; steps stay whole, and at least one."""
+        if name not in self.scale:
+            return value
+        product = value * self.scale[name]
+        return max(round(product), 1) if isinstance(value, int) else product
+
+    def without_shortcuts(self) -> Preset:
+        """For a request that says itself when a canvas is done: it is not done before."""
+        return replace(self, sure=None, unmoved=None)
 
     def sampler(self, numbers: Numbers, *, choose: Choose, end_ids: frozenset[int]) -> Sampler:
         """Raises ParameterError where the numbers contradict each other."""
@@ -82,8 +95,11 @@ class Preset:
         )
 
     def temperature(self, numbers: Numbers) -> Temperature:
-        schedule = ByProgress if self.cooling else LinearTemperature
-        return schedule(t_min=numbers.t_min, t_max=numbers.t_max, max_steps=numbers.max_steps)
+        t_min, t_max, steps = numbers.t_min, numbers.t_max, numbers.max_steps
+        if self.cooling:
+            return ByProgress(t_min=t_min, t_max=t_max, max_steps=steps)
+        over = None if self.pace is None else max(round(self.pace * steps), 1)
+        return LinearTemperature(t_min=t_min, t_max=t_max, max_steps=steps, over=over)
 
     def account(self, end_ids: frozenset[int]) -> Account:
         if self.ending is None or not end_ids:
@@ -107,14 +123,14 @@ class Preset:
 
 PRESETS: Mapping[Effort, Preset] = {
     "reference": Preset(),
-    "balanced": Preset(ending=1, stable=True, sure=1, unmoved=4, plan=Plan(redrafts=2)),
+    "balanced": Preset(pace=1 / 4, ending=1, sure=1, unmoved=2, plan=Plan(redrafts=2)),
     "fast": Preset(
-        scale={"entropy_bound": 3, "confidence": 3},
+        scale={"max_steps": 1 / 6},
+        pace=1 / 2,
         ending=0,
-        stable=True,
-        sure=1,
-        unmoved=2,
+        sure=3,
+        unmoved=1,
         plan=Plan(first_share=0.5, redrafts=1),
     ),
-    "quality": Preset(ending=1, plan=Plan(redrafts=3, mend=Mend(rounds=3))),
+    "quality": Preset(plan=Plan(redrafts=3, mend=Mend(rounds=3))),
 }

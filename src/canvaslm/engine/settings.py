@@ -63,14 +63,15 @@ class Settings:
 
     def sampler(self, params: Params) -> Sampler:
         """The rules of one request. Raises ParameterError where they contradict each other."""
-
         preset = self.presets[params.effort or "reference"]
+        if params.stability is not None or params.confidence is not None:
+            preset = preset.without_shortcuts()
         factor = params.temperature or 1.0  # at 0 entropies are those of the schedule
 
         def chosen(name: str) -> Any:
             value = getattr(params, name)
             if value is None:
-                value = getattr(self, name) * preset.scale.get(name, 1)
+                value = preset.scaled(name, getattr(self, name))
             return value * factor if name in ("t_min", "t_max") else value
 
         numbers = Numbers(**{f.name: chosen(f.name) for f in fields(Numbers)})

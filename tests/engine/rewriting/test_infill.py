@@ -71,6 +71,9 @@ def test_a_gap_can_be_constrained(writer: LM) -> None:
     made = writer.infill("x = ", "\n", max_gap=6, params=params)
     assert re.fullmatch(r"[0-9]{2,4}", made.text)
     assert len(writer.infill("x = ", "\n", max_gap=6, gap=3, params=params).text) == 3
+    rules = GapRules(natural=False, sketch=False)
+    made = writer.rewriter.infill("x = ", "\n", max_gap=6, params=params, rules=rules)
+    assert re.fullmatch(r"[0-9]{2,4}", made.text)
     whole = Params(seed=1, constraint=Regex(r"[0-9]{6}"))
     assert len(writer.infill("x = ", "\n", max_gap=6, params=whole).text) == 6
 

@@ -29,16 +29,17 @@ def test_a_single_hill_is_climbed(top: int) -> None:
 
 
 def test_what_length_alone_does_is_divided_out() -> None:
-    bias = LengthBias(lengths=[1, 2, 4, 8], confidence=[0.8, 0.4, 0.2, 0.1])
+    bias = LengthBias(scale=0.8, power=-1.0)
     scores = search(lambda ks: [bias.at(k) * (1 + (k == 4)) for k in ks], bias, most=8, keep=1)
     assert scores[4] == pytest.approx(2)
     assert {round(score, 9) for length, score in scores.items() if length != 4} == {1}
 
 
-def test_a_bias_is_kept_beyond_its_ends_and_runs_between_them() -> None:
-    bias = LengthBias(lengths=[2, 8], confidence=[0.5, 0.1])
-    assert (bias.at(1), bias.at(2), bias.at(8), bias.at(99)) == (0.5, 0.5, 0.1, 0.1)
-    assert bias.at(4) == pytest.approx(0.3)
+def test_a_bias_is_fitted_through_what_was_measured() -> None:
+    lengths = [1, 2, 5, 30]
+    bias = LengthBias.fit(lengths, [0.4 * length**-0.5 for length in lengths])
+    assert (bias.scale, bias.power) == (pytest.approx(0.4), pytest.approx(-0.5))
+    assert FLAT.at(7) == 1
 
 
 def test_of_equal_scores_the_shorter_length_is_better() -> None:

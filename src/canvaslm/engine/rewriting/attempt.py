@@ -30,7 +30,8 @@ class Raw(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """A text for a gap, the tokens it took, and its causal log-probability, with what follows."""
+    """A text for a gap, the tokens it took, and the causal score: nats per token of the text and
+    what follows it."""
 
     text: str
     tokens: int
@@ -86,8 +87,11 @@ def read_open(desk: Desk, around: Around, ids: Sequence[int]) -> Raw:
 
 
 def weigh(desk: Desk, around: Around, written: Sequence[Raw]) -> list[Found]:
-    """Each text once, best first: those of whole characters, then by the causal log-probability of
-    the text and what its canvas shows behind it."""
+    """Each text once, best first: those of whole characters, then by the mean causal
+    log-probability of the text's tokens and what its canvas shows behind it.
+
+    The mean and not the sum, which cannot fall as far in a short text, however wrong it is.
+    """
     raws = list({raw.text: raw for raw in reversed(written)}.values())[::-1]
     texts = [raw.text.decode("utf-8", errors="replace") for raw in raws]
     encode = desk.tokenizer.encode
@@ -95,7 +99,7 @@ def weigh(desk: Desk, around: Around, written: Sequence[Raw]) -> list[Found]:
         desk, around.opening, [[*encode(text, special=False), *around.rest] for text in texts]
     )
     found = [
-        Found(text=text, tokens=raw.tokens, score=math.fsum(logprobs))
+        Found(text=text, tokens=raw.tokens, score=math.fsum(logprobs) / len(logprobs))
         for text, raw, logprobs in zip(texts, raws, judged, strict=True)
     ]
     broken = {text for text, raw in zip(texts, raws, strict=True) if text.encode() != raw.text}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from canvaslm.diffusion.rng import Stream, uniforms
 from canvaslm.engine.params import Params
 from canvaslm.engine.rewriting.desk import Desk, Order, ask
-from canvaslm.engine.rewriting.lengths import LengthBias, coarse
+from canvaslm.engine.rewriting.lengths import FLAT, LengthBias, coarse
 from canvaslm.engine.rewriting.page import SHOWN, Ending, Page, length_for
 from canvaslm.engine.rewriting.write import first_confidence
 
@@ -19,11 +19,15 @@ LONGEST = 64
 
 
 def fit_bias(desk: Desk) -> LengthBias:
-    """The mean confidence at each length, over gaps in documents of random tokens, where nothing
-    can be known."""
+    """The confidence in gaps of documents of random tokens, where nothing can be known.
+
+    A canvas too small to tell lengths apart has no bias.
+    """
     ending, config = Ending.of(desk), desk.network.config
     shown = min(SHOWN, config.canvas_length // 4)
     lengths = coarse(min(LONGEST, config.canvas_length - shown - 1))
+    if len(lengths) < 2:
+        return FLAT
     length = length_for(lengths[-1] + shown + 1, longest=config.canvas_length)
     totals = [0.0] * len(lengths)
     for number in range(DOCUMENTS):
@@ -37,7 +41,7 @@ def fit_bias(desk: Desk) -> LengthBias:
         finally:
             opening.prefix.free()
         totals = [total + one for total, one in zip(totals, found, strict=True)]
-    return LengthBias(lengths=lengths, confidence=[total / DOCUMENTS for total in totals])
+    return LengthBias.fit(lengths, [total / DOCUMENTS for total in totals])
 
 
 def random_text(desk: Desk, number: int) -> str:

@@ -51,8 +51,8 @@ class Infilled:
     """A gap that was filled; `document` is what came before it, `text`, and what comes after.
 
     gap_tokens  tokens that the text took
-    candidates  the lengths that were written out, and the causal log-probability of the best text
-                of each, together with the beginning of what follows
+    candidates  the lengths that were written out, and the causal score of the best text of each:
+                mean nats per token, together with the beginning of what follows
     confidence  the lengths that were looked at, and the score of the first step at each
     steps       passes of the network over canvases, each over all candidates at work, and those
                 that made a token of a sketch
@@ -86,15 +86,15 @@ def infill(
     order = Order.of(desk, params)
     order.steering(desk, room=most, ends=True)  # refuses what cannot be, before any work
     free = order.params.constraint is None  # else the text alone has to match, and is shown alone
+    confidence: dict[int, float] = {}
+    looks = passes = 0
     with ExitStack() as stack:
         around = look_around(desk, stack, prefix, suffix, most=most, show=free)
-        confidence: dict[int, float] = {}
-        looks = 0
         if gap is None and rules.keep and free:
             confidence, looks = look(desk, around, order=order, rules=rules)
         lengths = best(confidence, rules.keep) if gap is None else [gap]
         attempts = [Attempt(around=around, page=around.page(length)) for length in lengths]
-        if gap is None and rules.natural:
+        if gap is None and (rules.natural or not (lengths or rules.sketch)):
             attempts.append(Attempt(around=around, page=around.open_page()))
         if rules.heal and free:
             attempts += healed(desk, stack, prefix, suffix, lengths, most=most)
@@ -102,16 +102,14 @@ def infill(
         if gap is None and rules.sketch:
             ids, passes = sketch(desk, around, order=order)
             written.append(read_open(desk, around, ids))
-            steps += passes
         texts = weigh(desk, around, written)
-    chosen = texts[0]
     return Infilled(
-        text=chosen.text,
-        document=prefix + chosen.text + suffix,
-        gap_tokens=chosen.tokens,
-        candidates={one.tokens: one.score for one in sorted(texts, key=lambda one: one.score)},
+        text=texts[0].text,
+        document=prefix + texts[0].text + suffix,
+        gap_tokens=texts[0].tokens,
+        candidates={one.tokens: one.score for one in reversed(texts)},
         confidence=dict(sorted(confidence.items())),
-        steps=looks + steps,
+        steps=looks + steps + passes,
         seconds=desk.clock() - started,
         seed=order.seed,
     )

@@ -8,9 +8,9 @@ divided by what the model shows at that length where nothing can be known.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import linear_regression
 
 Measure = Callable[[Sequence[int]], Sequence[float]]
 """The first step's confidence at each of these lengths."""
@@ -26,21 +26,28 @@ def coarse(most: int) -> list[int]:
 
 @dataclass(frozen=True, kw_only=True)
 class LengthBias:
-    """Confidence at some lengths, ascending; between them linear in the logarithm of the length."""
+    """Confidence by length alone: scale * length ** power."""
 
-    lengths: Sequence[int]
-    confidence: Sequence[float]
+    scale: float
+    power: float
 
     def at(self, length: int) -> float:
-        """Beyond the ends it stays as it is there."""
-        place = bisect_left(self.lengths, length)
-        if place == len(self.lengths):
-            return self.confidence[-1]
-        if place == 0 or self.lengths[place] == length:
-            return self.confidence[place]
-        low, high = self.lengths[place - 1], self.lengths[place]
-        share = math.log(length / low) / math.log(high / low)
-        return self.confidence[place - 1] * (1 - share) + self.confidence[place] * share
+        return self.scale * float(length**self.power)
+
+    @classmethod
+    def fit(cls, lengths: Sequence[int], confidence: Sequence[float]) -> LengthBias:
+        """The closest to these by least squares of logarithms; there must be two lengths or more.
+
+        A curve of two numbers, as what single lengths show is mostly chance.
+        """
+        power, intercept = linear_regression(
+            [math.log(length) for length in lengths], [math.log(value) for value in confidence]
+        )
+        return cls(scale=math.exp(intercept), power=power)
+
+
+FLAT = LengthBias(scale=1.0, power=0.0)
+"""Confidence as it is."""
 
 
 def search(measure: Measure, bias: LengthBias, *, most: int, keep: int) -> dict[int, float]:
@@ -71,7 +78,3 @@ def between(scores: Mapping[int, float], chosen: Sequence[int]) -> list[int]:
         for other in known[max(place - 1, 0) : place + 2]:
             middles.add((length + other) // 2)
     return sorted(middles - scores.keys())
-
-
-FLAT = LengthBias(lengths=[1], confidence=[1.0])
-"""Confidence as it is."""
