@@ -39,7 +39,7 @@ BOOKING = (
     "Extract as JSON with keys name, city, room, extras, breakfast: Laura booked room 214 in "
     "Ankara for 2 on Friday, with parking and towels, without breakfast."
 )
-TRIED, SHOWN = 200, 3
+TRIED, SHOWN, LEAST = 300, range(3, 7), 5  # cases; passes; tokens of the gap
 
 
 def draw_json(lm: LM) -> str:
@@ -50,11 +50,13 @@ def draw_json(lm: LM) -> str:
 
 
 def draw_infill(lm: LM) -> str:
-    """A gap between its two sides: the first held-out one that takes a few passes and is right."""
+    """A gap between its two sides: the first held-out one, in a few passes, that is right."""
     cases = infill_cases(InfillPlan(n=TRIED, kinds=("single-line",), origins=("textbook",)))
     for case in cases:
         drafts: list[Draft] = []
         gap = len(lm.tokenizer.encode(case.gap.answer))
+        if gap < LEAST or not case.gap.after.strip():
+            continue
         filled = lm.rewriter.infill(
             case.gap.before,
             case.gap.after,
@@ -62,12 +64,12 @@ def draw_infill(lm: LM) -> str:
             params=Params(seed=1),
             watch=drafts.append,
         )
-        if filled.text == case.gap.answer and len(drafts) >= SHOWN:
+        if filled.text == case.gap.answer and len(drafts) in SHOWN:
             rows = [Text(case.gap.before, QUIET).append(row(lm, draft)) for draft in drafts]
             return draw(
                 "What stands in the gap? Above it the prefix, after it the pinned suffix.", rows
             )
-    raise CanvasError(f"none of {TRIED} gaps was filled rightly in {SHOWN} passes or more")
+    raise CanvasError(f"none of {TRIED} gaps was filled rightly in {SHOWN} passes")
 
 
 def row(lm: LM, draft: Draft) -> Text:

@@ -52,7 +52,7 @@ def test_another_ending_is_exact_up_to_white_space() -> None:
 def test_an_empty_and_a_wrong_filler_get_nothing_exact(text: str) -> None:
     row = measure(PLAN, lambda _: text).rows[METHOD]["stdlib"]["all"]
     assert (row.n, row.exact, row.trimmed) == (6, 0, 0)
-    assert text == "" or row.compiles == 0
+    assert text == "" or row.compiles < row.n  # within a string anything compiles
 
 
 def test_rows_of_kinds_and_of_lengths_add_up() -> None:

@@ -123,7 +123,13 @@ class Preset:
 
 PRESETS: Mapping[Effort, Preset] = {
     "reference": Preset(),
-    "balanced": Preset(pace=1 / 4, ending=1, sure=1, unmoved=2, plan=Plan(redrafts=2)),
+    "balanced": Preset(
+        pace=1 / 4,
+        ending=1,
+        sure=1,
+        unmoved=1,
+        plan=Plan(first_share=0.5, redrafts=2),
+    ),
     "fast": Preset(
         scale={"max_steps": 1 / 6},
         pace=1 / 2,
