@@ -41,7 +41,8 @@ RULES: dict[str, Preset] = {
     "end of text": Preset(ending=1),
     "end of text, at once": Preset(ending=0),
     "stable acceptance": Preset(stable=True),
-    "cooling": Preset(cooling=True),
+    "cooling early": Preset(pace=1 / 12),
+    "cooling by progress": Preset(cooling=True),
     "sure": Preset(sure=1),
     "sure 3": Preset(sure=3),
     "unmoved 3": Preset(unmoved=3),
@@ -203,27 +204,35 @@ def draw(found: dict[str, dict[str, Compared]], names: list[str], path: Path) ->
     matplotlib.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "effort", "font.size": 8}
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, len(names), figsize=(2.6 * len(names), 2.9), squeeze=False)
+    figure, panels = pyplot.subplots(1, len(names), figsize=(2.6 * len(names), 3.1), squeeze=False)
     for panel, task in zip(panels[0], names, strict=True):
         for name, row in found.items():
             if task in row:
                 mark(panel, name, row[task])
-        panel.set(title=task, xlabel="steps per canvas", xlim=(0, None))
+        panel.set(title=task, xlabel="steps per canvas", xscale="log")
+        panel.set_xticks(
+            [1, 2, 5, 10, 20, 50, 100], labels=["1", "2", "5", "10", "20", "50", "100"]
+        )
+        panel.minorticks_off()
+        steps = [row[task].steps for row in found.values() if task in row] or [1.0]
+        panel.set_xlim(min(*steps, 1.0) * 0.8, max(steps) * 1.3)
         panel.spines[["top", "right"]].set_visible(False)
     panels[0][0].set_ylabel("answered rightly, %")
-    figure.tight_layout()
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    shown = dict(zip(labels, handles, strict=True))
+    figure.legend(shown.values(), shown.keys(), loc="lower center", ncols=len(shown), frameon=False)
+    figure.tight_layout(rect=(0, 0.08, 1, 1))
     figure.savefig(path, metadata={"Date": None})
 
 
 def mark(panel: Any, name: str, one: Compared) -> None:
-    colour = MARKS.get(name, "black" if name == REFERENCE else "#bbbbbb")
+    """A point; presets and the reference with their standard error."""
     score, error = 100 * one.score.mean, 100 * (one.score.error or 0)
-    loud = name in MARKS or name == REFERENCE
-    panel.errorbar(
-        one.steps, score, yerr=error if loud else None, fmt="o" if loud else ".", color=colour
-    )
-    if loud:
-        panel.annotate(name, (one.steps, score), (4, 4), textcoords="offset points", color=colour)
+    if name in MARKS or name == REFERENCE:
+        colour = MARKS.get(name, "black")
+        panel.errorbar(one.steps, score, yerr=error, fmt="o", color=colour, label=name, zorder=3)
+    else:
+        panel.plot(one.steps, score, ".", color="#bbbbbb", label="one rule alone")
 
 
 def write_pages(found: dict[str, dict[str, Compared]], names: list[str], folder: Path) -> None:
