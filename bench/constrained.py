@@ -23,27 +23,8 @@ from rich.progress import track
 import canvaslm
 from canvaslm import LM, Choice, JsonSchema, Params, Regex, tasks
 from canvaslm.control.language import matches
+from canvaslm.tasks.records import schema_of
 from canvaslm.tasks.task import Example
-
-TYPES: dict[type, dict[str, Any]] = {
-    bool: {"type": "boolean"},
-    int: {"type": "integer"},
-    str: {"type": "string", "maxLength": 40},
-    list: {"type": "array", "items": {"type": "string", "maxLength": 40}, "minItems": 1},
-}
-
-
-def schema_of(example: Example) -> JsonSchema:
-    """The keys of the record in the order they were asked for, and their types."""
-    record = json.loads(example.answer)
-    return JsonSchema(
-        {
-            "type": "object",
-            "properties": {key: TYPES[type(value)] for key, value in record.items()},
-            "required": list(record),
-            "additionalProperties": False,
-        }
-    )
 
 
 def options_of(example: Example) -> Choice:
@@ -60,7 +41,7 @@ def rows_of(example: Example) -> Regex:
 
 
 CONSTRAINTS: dict[str, Callable[[Example], Any]] = {
-    "json": schema_of,
+    "json": lambda example: JsonSchema(schema_of(example)),
     "ask": options_of,
     "sudoku": rows_of,
 }

@@ -5,7 +5,7 @@ import random
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from canvaslm.tasks import record_words as words
 from canvaslm.tasks.task import Example, Score, Split, check_request, split_of
@@ -176,6 +176,26 @@ class Records:
         keys = found.keys() == wanted.keys()
         details = {"valid": 1.0, "keys": float(keys), "fields": right / len(wanted)}
         return Score(correct=keys and right == len(wanted), details=details)
+
+
+_TEXT = {"type": "string", "maxLength": 40}
+_TYPES: Mapping[type, dict[str, Any]] = {
+    bool: {"type": "boolean"},
+    int: {"type": "integer"},
+    str: _TEXT,
+    list: {"type": "array", "items": _TEXT, "minItems": 1},
+}
+
+
+def schema_of(example: Example) -> dict[str, Any]:
+    """The JSON schema of the record asked for: its keys in their order, and the type of each."""
+    record = json.loads(example.answer)
+    return {
+        "type": "object",
+        "properties": {key: _TYPES[type(value)] for key, value in record.items()},
+        "required": list(record),
+        "additionalProperties": False,
+    }
 
 
 def _fill(frame: str, record: Record) -> str:
