@@ -93,8 +93,10 @@ def read_text(file: Path | None) -> str:
         raise ParameterError("no state: name a file, or pipe one in")
     try:
         text = sys.stdin.read() if file is None else file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ParameterError(f"{file or 'standard input'} cannot be read: {error}") from None
+    except OSError as error:
+        raise ParameterError(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ParameterError(f"{file or 'standard input'} is not text: {error}") from None
     return text.rstrip("\n")
 
 

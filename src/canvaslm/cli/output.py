@@ -50,6 +50,7 @@ def answer(result: Result) -> dict[str, Any]:
         "finish_reason": result.finish_reason,
         "stop": result.stop,
         "usage": asdict(result.usage),
+        **({"notes": list(result.notes)} if result.notes else {}),
         "seed": result.seed,
     }
     if result.logprobs is not None:

@@ -113,7 +113,8 @@ class Order:
                 device=device,
             )
         except ConstraintError as error:  # there is no max_tokens here
-            raise ConstraintError(str(error).replace("max_tokens", "the text's room")) from None
+            said = str(error).replace("raise max_tokens", "allow a longer text")
+            raise ConstraintError(said) from None
         empty = frozenset(range(tokenizer.vocab_size, size))
         mute = tokenizer.special_ids | empty | eos_ids
         banned = Banned(mute - eos_ids if ends else mute, device=device)

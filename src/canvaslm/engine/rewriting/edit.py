@@ -64,6 +64,8 @@ def edit(
             "in parts"
         )
     draft = noise_some(ids, strength=strength, seed=order.seed)
+    if instruction is not None and not instruction.strip():
+        raise ParameterError("the instruction is empty: say what to change, or leave it out")
     free = instruction is not None or order.params.constraint is not None
     most = min(2 * len(ids) + LONGER, longest) if free else len(ids)
     with ExitStack() as stack:
