@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from canvaslm import LM, CanvasError, Infilled, Params
+from canvaslm import LM, CanvasError, Infilled, Params, load
 from canvaslm.control.language.constraints import Regex
 from canvaslm.engine.rewriting.infill import GapRules
 from canvaslm.errors import ContextLengthError, ParameterError
@@ -141,3 +141,9 @@ def test_a_document_that_is_too_long_is_refused(writer: LM) -> None:
 def test_rules_that_write_nothing_are_refused() -> None:
     with pytest.raises(CanvasError, match="leaves nothing to write"):
         GapRules(keep=0, natural=False, sketch=False)
+
+
+def test_an_effort_without_effect_is_refused() -> None:
+    lm = load()
+    with pytest.raises(ParameterError, match="quality"):
+        lm.infill("a", "b", gap=1, params=Params(effort="quality"))

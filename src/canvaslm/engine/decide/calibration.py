@@ -42,8 +42,9 @@ class Calibration:
         return self.temperatures.get(method, {}).get(kind, 1.0)
 
     def replace(self, method: Method, temperatures: Mapping[Kind, float]) -> Calibration:
-        """A copy with these temperatures for `method`."""
-        return Calibration(temperatures={**self.temperatures, method: dict(temperatures)})
+        """A copy with these temperatures for `method`; those of other kinds stay."""
+        kept = self.temperatures.get(method, {})
+        return Calibration(temperatures={**self.temperatures, method: {**kept, **temperatures}})
 
     @classmethod
     def read(cls, path: str | Path) -> Calibration:

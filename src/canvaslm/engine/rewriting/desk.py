@@ -92,6 +92,11 @@ class Order:
                     f"{field.name} cannot be combined with this: leave it out, or use infill"
                 )
         given.check_mode("diffusion")
+        if given.effort == "quality":
+            raise ParameterError(
+                'effort="quality" would have no effect here: it drafts whole answers again, and '
+                "a gap is already the best of several texts; leave it out"
+            )
         return cls(
             params=given,
             sampler=desk.settings.sampler(given),
