@@ -42,6 +42,7 @@ def calibrate(
     from rich.progress import MofNCompleteColumn
 
     from canvaslm.cli.progress import bar
+    from canvaslm.engine.decide.calibration import Calibration
     from canvaslm.engine.decide.decide import Rules
     from canvaslm.engine.decide.examples import gather, read_examples
     from canvaslm.engine.decide.fitting import fit_all
@@ -60,7 +61,8 @@ def calibrate(
         )
     fits = fit_all(cases)
     temperatures = {kind: fit.temperature for kind, fit in fits.items()}
-    written = lm.calibration.replace(method, temperatures).write(target)
+    known = Calibration.read(target) if target.exists() else lm.calibration
+    written = known.replace(method, temperatures).write(target)
     if as_json:
         kinds = {kind: asdict(fit) for kind, fit in fits.items()}
         output.write_json({"method": method, "kinds": kinds, "written": str(written)})

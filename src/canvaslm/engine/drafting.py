@@ -93,7 +93,7 @@ class Drafting:
             attempt = replace(attempt, number=attempt.number + 1, warm=warm)
             settled = yield from self.settle({row: attempt})
             other = self.judge(row, settled[row])
-            if other.score > best.score:
+            if other.score > best.score and self.loop(row, settled[row]) is None:
                 best, kept = other, copy(job.ledger)
         job.ledger = kept
         return best.canvas
@@ -169,15 +169,20 @@ class Drafting:
             return replace(attempt, length=self.whole)
         if attempt.number == job.plan.redrafts:
             return None
-        said, new = job.ids[-GUARD.reach :], job.cut(ids)
-        loop = GUARD.find([*said, *new])
-        if loop is None or loop.stop < len(said) + loop.period:
+        tokens = self.loop(row, canvas_L)
+        if tokens is None:
             return None
         job.redrafts += 1
-        tokens = [*said, *new][loop.start : loop.start + loop.period]
-        return replace(
-            attempt, number=attempt.number + 1, avoided=attempt.avoided | frozenset(tokens)
-        )
+        return replace(attempt, number=attempt.number + 1, avoided=attempt.avoided | tokens)
+
+    def loop(self, row: int, canvas_L: Tensor) -> frozenset[int] | None:
+        """The tokens that a canvas says again and again, behind what is said; None: it does not."""
+        job = self.jobs[row]
+        said, new = job.ids[-GUARD.reach :], job.cut(canvas_L.tolist())
+        found = GUARD.find([*said, *new])
+        if found is None or found.stop < len(said) + found.period:
+            return None
+        return frozenset([*said, *new][found.start : found.start + found.period])
 
 
 def steer(job: Job, attempt: Attempt) -> Steering | None:
