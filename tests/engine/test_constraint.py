@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from tests.control.language.schemas import SCHEMAS
 from tests.engine.conftest import TINY, sharpen
@@ -67,8 +67,8 @@ def check_schema(schema: Any, seed: int, mode: str) -> None:
         constraint = JsonSchema(schema, depth=1)
         params = Params(constraint=constraint, seed=seed, max_tokens=90)
         result = LM_OF_NOISE.generate("go", params=params, mode=mode)
-    except ConstraintError:  # nothing satisfies it, or nothing of 90 tokens does
-        return
+    except ConstraintError:  # nothing satisfies it, or nothing of 90 tokens does: draw another
+        reject()
     JUDGE(schema, format_checker=JUDGE.FORMAT_CHECKER).validate(json.loads(result.text))
 
 
