@@ -7,12 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from canvaslm.diffusion.candidate import inverse_cdf
 from canvaslm.diffusion.draws import CounterDraws
 from canvaslm.diffusion.loop import Seat, State, settle
 from canvaslm.diffusion.noise import UniformNoise
+from canvaslm.diffusion.statistics import statistics
 from canvaslm.diffusion.step import Sampler
 from canvaslm.diffusion.stop import StableAndConfident
 from canvaslm.diffusion.temperature import LinearTemperature
+from canvaslm.kernels.ops import Belief
+from canvaslm.model.network import FusedHead
 
 VOCABULARY, LENGTH, HIDDEN = 12, 6, 3
 
@@ -27,7 +31,9 @@ class Script:
         self.softened = 0
         self.soft: Tensor | None = None
 
-    def logits(self, rows: Sequence[int], ids_BL: Tensor, soft_BLD: Tensor | None) -> Tensor:
+    head: FusedHead | None = None
+
+    def hidden(self, rows: Sequence[int], ids_BL: Tensor, soft_BLD: Tensor | None) -> Tensor:
         assert ids_BL.shape == (len(rows), LENGTH)
         assert (soft_BLD is None) == (self.step == 0)
         assert soft_BLD is None or soft_BLD.shape == (len(rows), LENGTH, HIDDEN)
@@ -40,10 +46,33 @@ class Script:
                 logits[place, :, row] = 60
         return logits
 
+    def logits(self, hidden_BLD: Tensor) -> Tensor:
+        """The script says its logits at once."""
+        return hidden_BLD
+
     def soften(self, p_BLV: Tensor) -> Tensor:
         assert 1 <= len(p_BLV) <= len(self.rows[-1])
         self.softened += 1
         return p_BLV[..., :HIDDEN]
+
+
+class Fused:
+    """A head that gives away no more than it must."""
+
+    def __init__(self) -> None:
+        self.kept: list[bool] = []
+
+    def believe(
+        self, hidden_BLD: Tensor, *, temperature: float | Tensor, uniform_BL: Tensor, soft: bool
+    ) -> Belief:
+        self.kept.append(soft)
+        known = statistics(hidden_BLD / temperature)
+        drawn_BL = inverse_cdf(known.p, known.share, uniform_BL)
+        log_z_BL = torch.zeros_like(known.entropy)
+        return Belief(log_z_BL, known.entropy, known.best, drawn_BL, state=known.p)
+
+    def soften(self, belief: Belief, rows: Sequence[int]) -> Tensor:
+        return belief.state[list(rows)][..., :HIDDEN]
 
 
 def run(script: Script, *, stability: int = 1, max_steps: int = 10) -> list[State]:
@@ -59,6 +88,22 @@ def run(script: Script, *, stability: int = 1, max_steps: int = 10) -> list[Stat
         device=torch.device("cpu"),
     )
     return list(settle(script, [Seat(row=row, sampler=sampler) for row in rows], draws, canvas=0))
+
+
+@given(st.lists(st.integers(1, 8), min_size=1, max_size=4), st.integers(0, 99))
+def test_a_fused_head_leads_to_the_same_canvases(sure_at: list[int], seed: int) -> None:
+    torch.manual_seed(seed)
+    plain = run(Script(sure_at), max_steps=5)
+    torch.manual_seed(seed)
+    script = Script(sure_at)
+    script.head = head = Fused()
+    fused = run(script, max_steps=5)
+    assert script.softened == 0
+    assert head.kept == [True] * min(len(fused), 4) + [False] * (len(fused) == 5)
+    assert [(one.rows, one.finished) for one in fused] == [(o.rows, o.finished) for o in plain]
+    for one, other in zip(fused, plain, strict=True):
+        assert torch.equal(one.canvas, other.canvas)
+        assert torch.equal(one.best, other.best)
 
 
 def test_it_stops_when_the_canvas_is_stable_and_sure() -> None:

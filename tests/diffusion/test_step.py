@@ -7,7 +7,7 @@ from torch import Tensor
 
 from canvaslm.diffusion.accept import EntropyBound
 from canvaslm.diffusion.statistics import Statistics
-from canvaslm.diffusion.step import Outcome, Sampler, take_step
+from canvaslm.diffusion.step import Outcome, Sampler, Turn, take_step
 from canvaslm.diffusion.temperature import LinearTemperature
 from canvaslm.diffusion.view import START
 
@@ -16,6 +16,8 @@ VOCABULARY, LENGTH = 5, 4
 
 class Fixed:
     """Noise is always token 4; every candidate is the one named."""
+
+    inverts = False
 
     def __init__(self, candidates: list[int]) -> None:
         self.tokens = torch.tensor([candidates])
@@ -38,9 +40,8 @@ def step(logits: Tensor, draws: Fixed, *, number: int = 1) -> Outcome:
         temperature=LinearTemperature(t_min=0.5, t_max=1.0, max_steps=2),
         accept=EntropyBound(bound=0.2),
     )
-    return take_step(
-        logits, sampler=sampler, draws=draws, rows=[0], canvas=3, step=number, past=START
-    )
+    turn = Turn(sampler=sampler, draws=draws, rows=[0], canvas=3, step=number, past=START)
+    return take_step(logits, turn)
 
 
 def sharp(*heights: float) -> Tensor:
@@ -67,5 +68,6 @@ def test_the_temperature_is_that_of_the_steps_that_remain() -> None:
         outcome = step(logits.clone(), draws, number=number)
         expected = (logits / temperature).softmax(dim=-1)
         torch.testing.assert_close(draws.p, expected)
-        torch.testing.assert_close(outcome.p, expected)
+        assert isinstance(outcome.known, Statistics)
+        torch.testing.assert_close(outcome.known.p, expected)
         torch.testing.assert_close(outcome.entropy, -(expected * expected.log()).sum(dim=-1))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -32,6 +32,7 @@ class Canvas:
 class Recording:
     """A generate call, canvas by canvas; also the `Draws` that play it again."""
 
+    inverts: ClassVar[bool] = False
     canvases: list[Canvas] = field(default_factory=list)
     sequences: Tensor | None = None
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from canvaslm.diffusion.statistics import Statistics
 from canvaslm.diffusion.view import View
 from canvaslm.errors import ParameterError
 
@@ -84,6 +85,7 @@ class Stable:
 
     def accepted(self, view: View) -> Tensor:
         accepted_BL = self.rule.accepted(view)
+        assert isinstance(view.known, Statistics), "it compares, so all probabilities are there"
         past, p_BLV = view.past, view.known.p
         if past.p is None or past.accepted is None:
             return accepted_BL

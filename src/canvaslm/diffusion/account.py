@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from canvaslm.diffusion.statistics import Statistics
+from canvaslm.diffusion.statistics import Known
 from canvaslm.diffusion.view import Past
 from canvaslm.errors import ParameterError
 
@@ -21,7 +21,7 @@ class Account(Protocol):
     @property
     def looks_back(self) -> int: ...
 
-    def open(self, known: Statistics, best_BL: Tensor, past: Past) -> Tensor | None:
+    def open(self, known: Known, best_BL: Tensor, past: Past) -> Tensor | None:
         """bool [B, L]: positions that count, where `best` is what would be committed now; None is
         all of them."""
         ...
@@ -33,7 +33,7 @@ class Everything:
 
     looks_back: ClassVar[int] = 0
 
-    def open(self, known: Statistics, best_BL: Tensor, past: Past) -> Tensor | None:
+    def open(self, known: Known, best_BL: Tensor, past: Past) -> Tensor | None:
         return None
 
 
@@ -62,7 +62,7 @@ class EndOfText:
     def looks_back(self) -> int:
         return self.steps
 
-    def open(self, known: Statistics, best_BL: Tensor, past: Past) -> Tensor | None:
+    def open(self, known: Known, best_BL: Tensor, past: Past) -> Tensor | None:
         """One end token behind the end, or ten: nothing that follows it counts."""
         length = best_BL.shape[1]
         end_B1 = self.first_end(best_BL)

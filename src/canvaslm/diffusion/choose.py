@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from canvaslm.diffusion.candidate import blocks
 from canvaslm.diffusion.draws import Draws
 from canvaslm.diffusion.statistics import Statistics
+from canvaslm.kernels.ops import Belief
 
 # B batch, L canvas, V vocabulary, K likeliest tokens, N positions
 
@@ -19,7 +20,13 @@ FEW = 64
 
 
 class Choose(Protocol):
-    """A token for every position: int64 [B, L]."""
+    """A token for every position: int64 [B, L]. `reads_all` says whether that takes all
+    probabilities; without, `believed` gives it from what a fused head saw."""
+
+    @property
+    def reads_all(self) -> bool: ...
+
+    def believed(self, belief: Belief) -> Tensor: ...
 
     def candidates(
         self, known: Statistics, draws: Draws, rows: Sequence[int], *, canvas: int, step: int
@@ -29,6 +36,12 @@ class Choose(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
     """Draw from the probabilities as they are: the published rule."""
+
+    reads_all: ClassVar[bool] = False
+
+    def believed(self, belief: Belief) -> Tensor:
+        assert belief.drawn is not None
+        return belief.drawn
 
     def candidates(
         self, known: Statistics, draws: Draws, rows: Sequence[int], *, canvas: int, step: int
@@ -40,6 +53,11 @@ class Drawn:
 class Likeliest:
     """Take the likeliest token: temperature 0. Entropies stay those of the schedule, else every
     position would look certain at once."""
+
+    reads_all: ClassVar[bool] = False
+
+    def believed(self, belief: Belief) -> Tensor:
+        return belief.best
 
     def candidates(
         self, known: Statistics, draws: Draws, rows: Sequence[int], *, canvas: int, step: int
@@ -60,6 +78,10 @@ class Filtered:
     top_k: int | None = None
     top_p: float | None = None
     min_p: float | None = None
+    reads_all: ClassVar[bool] = True
+
+    def believed(self, belief: Belief) -> Tensor:
+        raise AssertionError("filters read all probabilities")
 
     def candidates(
         self, known: Statistics, draws: Draws, rows: Sequence[int], *, canvas: int, step: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -17,7 +17,14 @@ from canvaslm.diffusion.statistics import Statistics
 
 
 class Draws(Protocol):
-    """Random choices for some `rows` of a batch; step 0 is before the first pass of a canvas."""
+    """Random choices for some `rows` of a batch; step 0 is before the first pass of a canvas.
+
+    `inverts` says whether candidates are the inverse of the cumulative distribution at the uniform
+    numbers of Stream.CANDIDATE, so that a fused head may draw them, too.
+    """
+
+    @property
+    def inverts(self) -> bool: ...
 
     def noise(self, rows: Sequence[int], *, canvas: int, step: int) -> Tensor:
         """Fresh tokens for every position: int64 [B, L]."""
@@ -46,6 +53,7 @@ class CounterDraws:
     length: int
     rule: UniformNoise
     device: torch.device
+    inverts: ClassVar[bool] = True
 
     def noise(self, rows: Sequence[int], *, canvas: int, step: int) -> Tensor:
         return self.rule.tokens(self.uniforms(rows, canvas=canvas, step=step, stream=Stream.NOISE))

@@ -12,8 +12,12 @@ from torch import Tensor
 
 from canvaslm.diffusion.draws import Draws
 from canvaslm.diffusion.guide import Guide
-from canvaslm.diffusion.step import Outcome, Sampler, take_step
+from canvaslm.diffusion.rng import Stream
+from canvaslm.diffusion.statistics import Statistics
+from canvaslm.diffusion.step import Outcome, Sampler, Turn, take_believed_step, take_step
 from canvaslm.diffusion.view import Past
+from canvaslm.kernels.ops import Belief
+from canvaslm.model.network import FusedHead
 
 # B rows still at work, L canvas, D hidden, V vocabulary
 
@@ -21,7 +25,16 @@ from canvaslm.diffusion.view import Past
 class Denoiser(Protocol):
     """The model as the loop sees it; `rows` says which sequences of a batch the tensors hold."""
 
-    def logits(self, rows: Sequence[int], ids_BL: Tensor, soft_BLD: Tensor | None) -> Tensor:
+    @property
+    def head(self) -> FusedHead | None:
+        """None where the model has none: then logits are all there is."""
+        ...
+
+    def hidden(self, rows: Sequence[int], ids_BL: Tensor, soft_BLD: Tensor | None) -> Tensor:
+        """What the canvas looks like to the head: [B, L, D]."""
+        ...
+
+    def logits(self, hidden_BLD: Tensor) -> Tensor:
         """float32 [B, L, V], soft-capped, before temperature; a tensor the loop may overwrite."""
         ...
 
@@ -65,7 +78,8 @@ class State:
 class Lane:
     """Rows that share their rules, on their way through one canvas."""
 
-    def __init__(self, seats: Sequence[Seat], draws: Draws, canvas: int) -> None:
+    def __init__(self, model: Denoiser, seats: Sequence[Seat], draws: Draws, canvas: int) -> None:
+        self.model = model
         self.rows = tuple(seat.row for seat in seats)
         self.sampler, self.guide, self.watch = seats[0].sampler, seats[0].guide, seats[0].watch
         self.draws, self.canvas = draws, canvas
@@ -75,10 +89,15 @@ class Lane:
         if self.guide is not None:
             self.ids_BL = self.guide.start(self.ids_BL[0])[None]
 
-    def advance(self, logits_BLV: Tensor, step: int) -> State:
+    @property
+    def fused(self) -> FusedHead | None:
+        """The model's fused head, if nothing here needs more than it gives."""
+        bent = self.guide is not None or self.watch is not None or self.sampler.reads_all
+        return None if bent or not self.draws.inverts else self.model.head
+
+    def advance(self, hidden_BLD: Tensor, step: int) -> State:
         """Take one step."""
-        outcome = take_step(
-            logits_BLV,
+        turn = Turn(
             sampler=self.sampler,
             draws=self.draws,
             rows=self.rows,
@@ -87,12 +106,22 @@ class Lane:
             past=self.past,
             guide=self.guide,
         )
+        if self.fused is None:
+            outcome = take_step(self.model.logits(hidden_BLD), turn)
+        else:
+            belief = self.fused.believe(
+                hidden_BLD,
+                temperature=turn.temperature,
+                uniform_BL=turn.uniforms(Stream.CANDIDATE),
+                soft=not turn.last,
+            )
+            outcome = take_believed_step(belief, turn)
         if self.watch is not None:
             self.watch(outcome)
         self.outcome = outcome
-        return describe(self.rows, step, outcome, last=step == self.sampler.max_steps)
+        return describe(self.rows, step, outcome, last=turn.last)
 
-    def prepare(self, finished: Sequence[bool], soften: Callable[[Tensor], Tensor]) -> bool:
+    def prepare(self, finished: Sequence[bool]) -> bool:
         """Get ready for the next step, without the finished rows. False: none is left."""
         if all(finished):
             return False
@@ -102,38 +131,48 @@ class Lane:
             accepted=made.accepted,
             entropy=made.entropy,
             open=made.open,
-            p=made.p if sampler.compares else None,
+            p=made.known.p if isinstance(made.known, Statistics) and sampler.compares else None,
         )
-        ids_BL, p_BLV = made.canvas, made.p
+        places = [place for place, done in enumerate(finished) if not done]
+        self.past, self.ids_BL = past, made.canvas
+        self.soft_BLD = self.soften(places)
         if any(finished):
-            places = [place for place, done in enumerate(finished) if not done]
-            kept = torch.tensor(places, device=ids_BL.device)
+            kept = torch.tensor(places, device=self.ids_BL.device)
             self.rows = tuple(self.rows[place] for place in places)
-            past, ids_BL, p_BLV = past.keep(kept), ids_BL[kept], p_BLV[kept]
-        self.past, self.ids_BL, self.soft_BLD = past, ids_BL, soften(p_BLV)
+            self.past, self.ids_BL = past.keep(kept), self.ids_BL[kept]
         del self.outcome
         return True
+
+    def soften(self, places: Sequence[int]) -> Tensor:
+        """The soft embedding of the rows in these places."""
+        known = self.outcome.known
+        if isinstance(known, Belief):
+            assert self.fused is not None
+            return self.fused.soften(known, places)
+        assert isinstance(known, Statistics)
+        p_BLV = known.p
+        if len(places) < len(p_BLV):
+            p_BLV = p_BLV[torch.tensor(places, device=p_BLV.device)]
+        return self.model.soften(p_BLV)
 
 
 def settle(model: Denoiser, seats: Sequence[Seat], draws: Draws, *, canvas: int) -> Iterator[State]:
     """Denoise canvas number `canvas` of every row, yielding each step; a row that has settled takes
     no further part. After its sampler's `max_steps` a row is finished whatever its doubt."""
-    lanes = [Lane(group, draws, canvas) for group in share(seats)]
+    lanes = [Lane(model, group, draws, canvas) for group in share(seats)]
     step = 0
     while lanes:
         step += 1
         rows = tuple(row for lane in lanes for row in lane.rows)
         soft = [lane.soft_BLD for lane in lanes if lane.soft_BLD is not None]
-        logits_BLV = model.logits(
+        hidden_BLD = model.hidden(
             rows, join([lane.ids_BL for lane in lanes]), join(soft) if soft else None
         )
-        parts = torch.split(logits_BLV, [len(lane.rows) for lane in lanes])
+        parts = torch.split(hidden_BLD, [len(lane.rows) for lane in lanes])
         states = [lane.advance(part, step) for lane, part in zip(lanes, parts, strict=True)]
         yield states[0] if len(states) == 1 else merge(states)
         lanes = [
-            lane
-            for lane, state in zip(lanes, states, strict=True)
-            if lane.prepare(state.finished, model.soften)
+            lane for lane, state in zip(lanes, states, strict=True) if lane.prepare(state.finished)
         ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -11,8 +11,18 @@ from canvaslm.diffusion.candidate import blocks, take_block
 # B batch, L canvas, V vocabulary, K blocks of W tokens
 
 
+class Known(Protocol):
+    """What every rule may read: the entropy in nats and the likeliest token of each position."""
+
+    @property
+    def entropy(self) -> Tensor: ...
+
+    @property
+    def best(self) -> Tensor: ...
+
+
 class Statistics(NamedTuple):
-    """What is known of every position.
+    """All that is known of every position.
 
     p        probabilities [B, L, V]
     share    their sums over blocks of the vocabulary [B, L, K]

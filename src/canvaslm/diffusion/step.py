@@ -15,12 +15,13 @@ from canvaslm.diffusion.correct import Correct
 from canvaslm.diffusion.draws import Draws
 from canvaslm.diffusion.guide import Guide
 from canvaslm.diffusion.rng import Stream
-from canvaslm.diffusion.statistics import statistics
+from canvaslm.diffusion.statistics import Known, statistics
 from canvaslm.diffusion.stop import StableAndConfident, Stop
 from canvaslm.diffusion.temperature import LinearTemperature, Temperature
 from canvaslm.diffusion.view import Past, View
+from canvaslm.kernels.ops import Belief
 
-# B batch, L canvas, V vocabulary
+# B batch, L canvas, V vocabulary, D hidden
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,15 +49,21 @@ class Sampler:
         """Whether a rule compares with the probabilities of the step before."""
         return self.accept.compares
 
+    @property
+    def reads_all(self) -> bool:
+        """Whether a rule reads the probabilities of the whole vocabulary."""
+        return self.choose.reads_all or self.compares
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a step made of its logits: `p` is [B, L, V], `settled` [B], all else [B, L].
+    """What a step made of its logits: `settled` is [B], all else [B, L].
 
-    `open` are the positions that counted; None: all.
+    `known` are the statistics it went by: with all probabilities, or what a fused head left of
+    them. `open` are the positions that counted; None: all.
     """
 
-    p: Tensor
+    known: Known
     entropy: Tensor
     best: Tensor
     accepted: Tensor
@@ -65,48 +72,78 @@ class Outcome:
     open: Tensor | None = None
 
 
-def take_step(
-    logits_BLV: Tensor,
-    *,
-    sampler: Sampler,
-    draws: Draws,
-    rows: Sequence[int],
-    canvas: int,
-    step: int,
-    past: Past,
-    guide: Guide | None = None,
-) -> Outcome:
-    """Apply the rules once; `step` counts from 1. Overwrites `logits`. Never waits for the device.
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """Whose step it is: the rules, the random numbers, and what came before. `step` counts from 1.
 
-    Accepted positions take their candidate, all others fresh noise: nothing is locked. A `guide`
-    bends the step of the one row there is then.
+    A `guide` bends the steps of the one row there is then.
     """
+
+    sampler: Sampler
+    draws: Draws
+    rows: Sequence[int]
+    canvas: int
+    step: int
+    past: Past
+    guide: Guide | None = None
+
+    @property
+    def temperature(self) -> float | Tensor:
+        sampler = self.sampler
+        return sampler.temperature.at(sampler.max_steps - self.step + 1, self.past)
+
+    @property
+    def last(self) -> bool:
+        """Whether no step may follow."""
+        return self.step == self.sampler.max_steps
+
+    def uniforms(self, stream: Stream) -> Tensor:
+        """Numbers in [0, 1) of one purpose: float64 [B, L]."""
+        return self.draws.uniforms(self.rows, canvas=self.canvas, step=self.step, stream=stream)
+
+
+def take_step(logits_BLV: Tensor, turn: Turn) -> Outcome:
+    """Apply the rules once. Overwrites `logits`. Never waits for the device."""
+    guide = turn.guide
     if guide is not None:
         guide.bend_logits(logits_BLV[0])
-    z_BLV = logits_BLV.div_(sampler.temperature.at(sampler.max_steps - step + 1, past))
+    z_BLV = logits_BLV.div_(turn.temperature)
     if guide is not None:
         guide.bend(z_BLV[0])
     known = statistics(z_BLV)
-    candidates = sampler.choose.candidates(known, draws, rows, canvas=canvas, step=step)
+    candidates = turn.sampler.choose.candidates(
+        known, turn.draws, turn.rows, canvas=turn.canvas, step=turn.step
+    )
     best = known.best
     if guide is not None:
-
-        def uniforms(stream: Stream) -> Tensor:
-            return draws.uniforms(rows, canvas=canvas, step=step, stream=stream)[0]
-
-        candidates = guide.candidates(known, candidates[0], uniforms)[None]
+        candidates = guide.candidates(
+            known, candidates[0], lambda stream: turn.uniforms(stream)[0]
+        )[None]
         best = guide.best(known)[None]
-    open_BL = sampler.account.open(known, best, past)
+    return decide(turn, known, best=best, candidates=candidates)
+
+
+def take_believed_step(belief: Belief, turn: Turn) -> Outcome:
+    """The same of what a fused head believes: [B, L] each, the candidates among them."""
+    assert turn.guide is None
+    candidates = turn.sampler.choose.believed(belief)
+    return decide(turn, belief, best=belief.best, candidates=candidates)
+
+
+def decide(turn: Turn, known: Known, *, best: Tensor, candidates: Tensor) -> Outcome:
+    """Accepted positions take their candidate, all others fresh noise: nothing is locked."""
+    sampler, guide = turn.sampler, turn.guide
+    open_BL = sampler.account.open(known, best, turn.past)
     if guide is not None:
         open_BL = both(open_BL, guide.open(best[0]))
-    view = View(step=step, known=known, best=best, open=open_BL, past=past)
+    view = View(step=turn.step, known=known, best=best, open=open_BL, past=turn.past)
     accepted = sampler.accept.accepted(view)
     if sampler.correct is not None:
-        uniform_BL = draws.uniforms(rows, canvas=canvas, step=step, stream=Stream.CORRECT)
-        accepted = sampler.correct.kept(view, accepted, uniform_BL)
-    after = torch.where(accepted, candidates, draws.noise(rows, canvas=canvas, step=step))
+        accepted = sampler.correct.kept(view, accepted, turn.uniforms(Stream.CORRECT))
+    noise = turn.draws.noise(turn.rows, canvas=turn.canvas, step=turn.step)
+    after = torch.where(accepted, candidates, noise)
     return Outcome(
-        p=known.p,
+        known=known,
         entropy=known.entropy,
         best=best,
         accepted=accepted,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from canvaslm.diffusion.statistics import Statistics
+from canvaslm.diffusion.statistics import Known
 
 # B batch, L canvas, V vocabulary
 
@@ -52,7 +52,7 @@ class View:
     """One step as accepting and stopping see it.
 
     step   number of the step, from 1
-    known  probabilities, entropies and the likeliest tokens
+    known  entropies and the likeliest tokens; probabilities, if the sampler `reads_all`
     best   the canvas that would be committed now [B, L]: the likeliest tokens, or under a
            constraint the likeliest allowed text
     open   bool [B, L]: positions that count; None: all. The others are pinned, or lie past the end
@@ -61,7 +61,7 @@ class View:
     """
 
     step: int
-    known: Statistics
+    known: Known
     best: Tensor
     open: Tensor | None = None
     past: Past = START

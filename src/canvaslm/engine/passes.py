@@ -11,7 +11,7 @@ from torch import Tensor
 from canvaslm.cache.attend import Bidirectional
 from canvaslm.cache.pages import Prefix
 from canvaslm.diffusion.loop import State
-from canvaslm.model.network import Network
+from canvaslm.model.network import FusedHead, Network
 
 # B rows at work, L canvas, D hidden, V vocabulary
 
@@ -32,13 +32,19 @@ class CanvasModel:
         self.model, self.prefixes = model, prefixes
         self._rows: Sequence[int] | None = None
 
-    def logits(self, rows: Sequence[int], ids_BL: Tensor, soft_BLD: Tensor | None) -> Tensor:
+    @property
+    def head(self) -> FusedHead | None:
+        return self.model.head
+
+    def hidden(self, rows: Sequence[int], ids_BL: Tensor, soft_BLD: Tensor | None) -> Tensor:
         if rows != self._rows:
             self._rows, prefixes = rows, [self.prefixes[row] for row in rows]
             starts = torch.tensor([[prefix.length] for prefix in prefixes], device=ids_BL.device)
             self._positions = starts + torch.arange(ids_BL.shape[1], device=ids_BL.device)
             self._attend = Bidirectional(prefixes)
-        hidden_BLD = self.model.denoise(ids_BL, soft_BLD, self._positions, self._attend)
+        return self.model.denoise(ids_BL, soft_BLD, self._positions, self._attend)
+
+    def logits(self, hidden_BLD: Tensor) -> Tensor:
         return self.model.unembed(hidden_BLD)
 
     def soften(self, p_BLV: Tensor) -> Tensor:

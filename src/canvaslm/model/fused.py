@@ -9,6 +9,8 @@ equals `Transformer` up to float32 rounding, and holds a copy of the weights.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -179,6 +181,8 @@ class FusedLayer:
 
 class Fused:
     """A `Network` made from a float32 `Transformer` on a CPU; later changes of that do not show."""
+
+    head: ClassVar[None] = None
 
     def __init__(self, model: Transformer) -> None:
         self.config: ModelConfig = model.config

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor
 
+from canvaslm.kernels.ops import Belief
 from canvaslm.model.config import ModelConfig
 from canvaslm.model.transformer import Attend
 
 # B batch, N tokens (L when they are a canvas), D hidden, V vocabulary
+
+
+class FusedHead(Protocol):
+    """A vocabulary head that gives what the rules read without writing the logits down."""
+
+    def believe(
+        self, hidden_BLD: Tensor, *, temperature: float | Tensor, uniform_BL: Tensor, soft: bool
+    ) -> Belief:
+        """Statistics [B, L] at this temperature, a candidate drawn by each uniform number among
+        them; with `soft`, what `soften` needs is kept."""
+        ...
+
+    def soften(self, belief: Belief, rows: Sequence[int]) -> Tensor:
+        """The soft embedding of these rows: [R, L, D]."""
+        ...
 
 
 class Network(Protocol):
@@ -20,6 +37,11 @@ class Network(Protocol):
     @property
     def embedding(self) -> Tensor:
         """[V, D]; its device and dtype are the network's."""
+        ...
+
+    @property
+    def head(self) -> FusedHead | None:
+        """A vocabulary head that keeps no logits; None where there is none."""
         ...
 
     def encode(self, ids_BN: Tensor, positions_BN: Tensor, attend: Attend) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -147,6 +147,8 @@ class Transformer(nn.Module):
     `encode` and `denoise` take ids [B, N], absolute positions [B, N] and an `Attend`, and return
     hidden states [B, N, D]; `unembed` turns those into soft-capped float32 logits [B, N, V].
     """
+
+    head: ClassVar[None] = None
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -7,22 +7,24 @@ import torch
 
 from canvaslm import LM
 from canvaslm.diffusion.loop import Seat, settle
+from canvaslm.diffusion.statistics import Statistics
 from canvaslm.diffusion.step import Outcome, Sampler
 from canvaslm.diffusion.temperature import LinearTemperature
 from canvaslm.engine.diffuse import CanvasModel, counter_draws
 from canvaslm.engine.job import Job
 from canvaslm.engine.params import Params
-from canvaslm.engine.scoring.recorders import LastStep, Path
+from canvaslm.engine.scoring.recorders import LastStep, Path, all_of
 
 A, B, C = 0, 1, 2
 
 
 def step(p: Sequence[Sequence[float]], canvas: Sequence[int], accepted: Sequence[bool]) -> Outcome:
     probabilities = torch.tensor([p])
+    doubt, best = torch.zeros(1, len(canvas)), probabilities.argmax(dim=-1)
     return Outcome(
-        p=probabilities,
-        entropy=torch.zeros(1, len(canvas)),
-        best=probabilities.argmax(dim=-1),
+        known=Statistics(probabilities, probabilities, doubt, best),
+        entropy=doubt,
+        best=best,
         accepted=torch.tensor([accepted]),
         canvas=torch.tensor([canvas]),
         settled=torch.tensor([False]),
@@ -82,7 +84,7 @@ def test_they_watch_a_canvas_settle(lm: LM, steps: int) -> None:
         *_, end = settle(model, [seat], counter_draws(lm.network, [job]), canvas=0)
     assert path.picked is not None
     assert last.picked is not None
-    chosen = seen[-1].p[0].gather(-1, end.best[0, :, None])[:, 0].log()
+    chosen = all_of(seen[-1]).gather(-1, end.best[0, :, None])[:, 0].log()
     torch.testing.assert_close(last.picked.logprob, chosen)
-    possible = torch.stack([o.p[0].gather(-1, end.best[0, :, None])[:, 0].log() for o in seen])
+    possible = torch.stack([all_of(o).gather(-1, end.best[0, :, None])[:, 0].log() for o in seen])
     assert (path.picked.logprob == possible).any(dim=0).all()

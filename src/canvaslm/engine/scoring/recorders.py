@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from canvaslm.diffusion.statistics import Statistics
 from canvaslm.diffusion.step import Outcome
 from canvaslm.engine.scoring.token import Picked, pick_probabilities
 
@@ -25,7 +26,7 @@ class LastStep:
         self.picked: Picked | None = None
 
     def __call__(self, outcome: Outcome) -> None:
-        self.picked = pick_probabilities(outcome.p[0], outcome.best[0], top=self.top)
+        self.picked = pick_probabilities(all_of(outcome), outcome.best[0], top=self.top)
 
 
 class Path:
@@ -45,7 +46,7 @@ class Path:
         self._entered: Picked | None = None
 
     def __call__(self, outcome: Outcome) -> None:
-        p_LV, canvas_L, best_L = outcome.p[0], outcome.canvas[0], outcome.best[0]
+        p_LV, canvas_L, best_L = all_of(outcome), outcome.canvas[0], outcome.best[0]
         entered = pick_probabilities(p_LV, canvas_L, top=self.top)
         committed = entered._replace(logprob=p_LV.gather(-1, best_L[:, None])[:, 0].log())
         held_L = canvas_L.where(outcome.accepted[0], UNHELD)
@@ -55,3 +56,9 @@ class Path:
             self.picked = self._entered.where(self._held_L == best_L, committed)
             self._entered = self._entered.where(self._held_L == held_L, entered)
         self._held_L = held_L
+
+
+def all_of(outcome: Outcome) -> Tensor:
+    """The probabilities of the one row there is: [L, V]. A watched step has them all."""
+    assert isinstance(outcome.known, Statistics)
+    return outcome.known.p[0]

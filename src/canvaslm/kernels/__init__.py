@@ -1,0 +1,1 @@
+"""The operations a network is made of: named, defined in plain torch, and written natively."""
