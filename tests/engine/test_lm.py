@@ -2,7 +2,9 @@
 
 import gc
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import pytest
 import torch
@@ -269,3 +271,21 @@ def test_the_settings_of_the_folder_are_used(talker: LM) -> None:
     assert talker.settings.max_steps == 5
     assert talker.settings.eos_ids == {1, 6}
     assert talker.config == TINY
+
+
+def test_skipping_what_has_settled_computes_less(lm: LM, monkeypatch: pytest.MonkeyPatch) -> None:
+    computed: list[int] = []
+    denoise = lm.network.denoise
+
+    def counted(ids_BL: torch.Tensor, *rest: Any) -> torch.Tensor:
+        computed.append(ids_BL.numel())
+        return denoise(ids_BL, *rest)
+
+    monkeypatch.setattr(lm.network, "denoise", counted)
+    params = Params(seed=3, max_steps=8, max_tokens=8, entropy_bound=5.0, t_min=0.05, t_max=0.05)
+    lm.generate(PROMPT, params=params)
+    everything = sum(computed)
+    computed.clear()
+    result = lm.generate(PROMPT, params=replace(params, skip_settled=True))
+    assert len(computed) == result.usage.steps
+    assert sum(computed) < everything

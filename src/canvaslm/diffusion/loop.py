@@ -34,6 +34,12 @@ class Denoiser(Protocol):
         """What the canvas looks like to the head: [B, L, D]."""
         ...
 
+    def hidden_at(
+        self, row: int, places_R: Tensor | None, ids_1R: Tensor, soft_1RD: Tensor | None
+    ) -> Tensor:
+        """The same of one row at some places only [1, R, D]; None: at all, to begin with."""
+        ...
+
     def logits(self, hidden_BLD: Tensor) -> Tensor:
         """float32 [B, L, V], soft-capped, before temperature; a tensor the loop may overwrite."""
         ...
@@ -55,7 +61,7 @@ class Seat:
     @property
     def alone(self) -> bool:
         """Whether its steps are taken by themselves; others with equal rules share theirs."""
-        return self.guide is not None or self.watch is not None
+        return not (self.guide is None and self.watch is None and self.sampler.skip is None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +91,7 @@ class Lane:
         self.draws, self.canvas = draws, canvas
         self.past = Past()
         self.soft_BLD: Tensor | None = None
+        self.places: Tensor | None = None
         self.ids_BL = draws.noise(self.rows, canvas=canvas, step=0)
         if self.guide is not None:
             self.ids_BL = self.guide.start(self.ids_BL[0])[None]
@@ -94,6 +101,17 @@ class Lane:
         """The model's fused head, if nothing here needs more than it gives."""
         bent = self.guide is not None or self.watch is not None or self.sampler.reads_all
         return None if bent or not self.draws.inverts else self.model.head
+
+    def hidden(self) -> Tensor:
+        """The pass of a row that skips what has settled: [1, L, D], some of it from before."""
+        places, soft_1LD = self.places, self.soft_BLD
+        if places is None:
+            self._hidden_1LD = self.model.hidden_at(self.rows[0], None, self.ids_BL, soft_1LD)
+        else:
+            soft_1RD = None if soft_1LD is None else soft_1LD[:, places]
+            new_1RD = self.model.hidden_at(self.rows[0], places, self.ids_BL[:, places], soft_1RD)
+            self._hidden_1LD = self._hidden_1LD.index_copy(1, places, new_1RD)
+        return self._hidden_1LD
 
     def advance(self, hidden_BLD: Tensor, step: int) -> State:
         """Take one step."""
@@ -118,7 +136,7 @@ class Lane:
             outcome = take_believed_step(belief, turn)
         if self.watch is not None:
             self.watch(outcome)
-        self.outcome = outcome
+        self.outcome, self.step = outcome, step
         return describe(self.rows, step, outcome, last=turn.last)
 
     def prepare(self, finished: Sequence[bool]) -> bool:
@@ -134,6 +152,15 @@ class Lane:
             p=made.known.p if isinstance(made.known, Statistics) and sampler.compares else None,
         )
         places = [place for place, done in enumerate(finished) if not done]
+        if sampler.skip is not None:
+            self.places = sampler.skip.places(
+                self.step,
+                before_1L=self.ids_BL,
+                after_1L=made.canvas,
+                best_1L=made.best,
+                accepted_1L=made.accepted,
+                entropy_1L=made.entropy,
+            )
         self.past, self.ids_BL = past, made.canvas
         self.soft_BLD = self.soften(places)
         if any(finished):
@@ -163,17 +190,26 @@ def settle(model: Denoiser, seats: Sequence[Seat], draws: Draws, *, canvas: int)
     step = 0
     while lanes:
         step += 1
-        rows = tuple(row for lane in lanes for row in lane.rows)
-        soft = [lane.soft_BLD for lane in lanes if lane.soft_BLD is not None]
-        hidden_BLD = model.hidden(
-            rows, join([lane.ids_BL for lane in lanes]), join(soft) if soft else None
-        )
-        parts = torch.split(hidden_BLD, [len(lane.rows) for lane in lanes])
-        states = [lane.advance(part, step) for lane, part in zip(lanes, parts, strict=True)]
+        hidden = look(model, lanes)
+        states = [lane.advance(part, step) for lane, part in zip(lanes, hidden, strict=True)]
         yield states[0] if len(states) == 1 else merge(states)
         lanes = [
             lane for lane, state in zip(lanes, states, strict=True) if lane.prepare(state.finished)
         ]
+
+
+def look(model: Denoiser, lanes: Sequence[Lane]) -> list[Tensor]:
+    """One pass over every lane's canvases: together, but for rows that skip what has settled."""
+    whole = [lane for lane in lanes if lane.sampler.skip is None]
+    parts: Iterator[Tensor] = iter(())
+    if whole:
+        rows = tuple(row for lane in whole for row in lane.rows)
+        soft = [lane.soft_BLD for lane in whole if lane.soft_BLD is not None]
+        hidden_BLD = model.hidden(
+            rows, join([lane.ids_BL for lane in whole]), join(soft) if soft else None
+        )
+        parts = iter(torch.split(hidden_BLD, [len(lane.rows) for lane in whole]))
+    return [next(parts) if lane.sampler.skip is None else lane.hidden() for lane in lanes]
 
 
 def share(seats: Sequence[Seat]) -> list[list[Seat]]:

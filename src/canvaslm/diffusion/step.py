@@ -15,6 +15,7 @@ from canvaslm.diffusion.correct import Correct
 from canvaslm.diffusion.draws import Draws
 from canvaslm.diffusion.guide import Guide
 from canvaslm.diffusion.rng import Stream
+from canvaslm.diffusion.skip import Skip
 from canvaslm.diffusion.statistics import Known, statistics
 from canvaslm.diffusion.stop import StableAndConfident, Stop
 from canvaslm.diffusion.temperature import LinearTemperature, Temperature
@@ -26,7 +27,10 @@ from canvaslm.kernels.ops import Belief
 
 @dataclass(frozen=True, kw_only=True)
 class Sampler:
-    """The rules of a canvas, together. The defaults are the published sampler."""
+    """The rules of a canvas, together. The defaults are the published sampler.
+
+    `skip` leaves settled positions out of a pass; None: every pass computes all of them.
+    """
 
     temperature: Temperature = field(default_factory=LinearTemperature)
     choose: Choose = field(default_factory=Drawn)
@@ -34,6 +38,7 @@ class Sampler:
     accept: Accept = field(default_factory=EntropyBound)
     correct: Correct | None = None
     stop: Stop = field(default_factory=StableAndConfident)
+    skip: Skip | None = None
 
     @property
     def max_steps(self) -> int:

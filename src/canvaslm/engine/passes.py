@@ -10,6 +10,7 @@ from torch import Tensor
 
 from canvaslm.cache.attend import Bidirectional
 from canvaslm.cache.pages import Prefix
+from canvaslm.cache.partial import Partial
 from canvaslm.diffusion.loop import State
 from canvaslm.model.network import FusedHead, Network
 
@@ -31,6 +32,7 @@ class CanvasModel:
     def __init__(self, model: Network, prefixes: Sequence[Prefix]) -> None:
         self.model, self.prefixes = model, prefixes
         self._rows: Sequence[int] | None = None
+        self._partial: dict[int, Partial] = {}
 
     @property
     def head(self) -> FusedHead | None:
@@ -43,6 +45,18 @@ class CanvasModel:
             self._positions = starts + torch.arange(ids_BL.shape[1], device=ids_BL.device)
             self._attend = Bidirectional(prefixes)
         return self.model.denoise(ids_BL, soft_BLD, self._positions, self._attend)
+
+    def hidden_at(
+        self, row: int, places_R: Tensor | None, ids_1R: Tensor, soft_1RD: Tensor | None
+    ) -> Tensor:
+        prefix = self.prefixes[row]
+        if row not in self._partial:
+            self._partial[row] = Partial(Bidirectional([prefix]))
+        attend = self._partial[row]
+        attend.places = places_R
+        if places_R is None:
+            places_R = torch.arange(ids_1R.shape[1], device=ids_1R.device)
+        return self.model.denoise(ids_1R, soft_1RD, prefix.length + places_R[None], attend)
 
     def logits(self, hidden_BLD: Tensor) -> Tensor:
         return self.model.unembed(hidden_BLD)

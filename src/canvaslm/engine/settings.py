@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from canvaslm.diffusion.choose import Choose, Drawn, Filtered, Likeliest
+from canvaslm.diffusion.skip import Skip
 from canvaslm.diffusion.step import Sampler
 from canvaslm.engine.checks import check_integer
 from canvaslm.engine.efforts import PRESETS, Numbers, Plan, Preset
@@ -75,7 +76,8 @@ class Settings:
             return value * factor if name in ("t_min", "t_max") else value
 
         numbers = Numbers(**{f.name: chosen(f.name) for f in fields(Numbers)})
-        return preset.sampler(numbers, choose=choose(params), end_ids=self.eos_ids)
+        sampler = preset.sampler(numbers, choose=choose(params), end_ids=self.eos_ids)
+        return replace(sampler, skip=Skip()) if params.skip_settled else sampler
 
     def plan(self, params: Params) -> Plan:
         """What is done about the canvases of one request beyond their steps."""
