@@ -16,7 +16,7 @@ from canvaslm.diffusion.step import Sampler
 from canvaslm.diffusion.stop import StableAndConfident
 from canvaslm.diffusion.temperature import LinearTemperature
 from canvaslm.kernels.ops import Belief
-from canvaslm.model.network import FusedHead
+from canvaslm.model.network import Bend, FusedHead
 
 VOCABULARY, LENGTH, HIDDEN = 12, 6, 3
 
@@ -59,12 +59,21 @@ class Script:
 class Fused:
     """A head that gives away no more than it must."""
 
+    vocab_size = VOCABULARY
+
     def __init__(self) -> None:
         self.kept: list[bool] = []
 
     def believe(
-        self, hidden_BLD: Tensor, *, temperature: float | Tensor, uniform_BL: Tensor, soft: bool
+        self,
+        hidden_BLD: Tensor,
+        *,
+        temperature: float | Tensor,
+        uniform_BL: Tensor,
+        soft: bool,
+        bend: Bend | None = None,
     ) -> Belief:
+        assert bend is None
         self.kept.append(soft)
         known = statistics(hidden_BLD / temperature)
         drawn_BL = inverse_cdf(known.p, known.share, uniform_BL)

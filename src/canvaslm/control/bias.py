@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from canvaslm.diffusion.statistics import Statistics
 class Bias:
     """Adds a number to the logits of some tokens at every position."""
 
+    constant: ClassVar[bool] = True
+
     def __init__(self, values: Mapping[int, float], *, device: torch.device) -> None:
         self._ids_K = torch.tensor(list(values), device=device)
         self._values_K = torch.tensor(list(values.values()), dtype=torch.float32, device=device)
@@ -26,6 +29,8 @@ class Bias:
 
 class Banned:
     """Rules some tokens out at every position."""
+
+    constant: ClassVar[bool] = True
 
     def __init__(self, ids: Iterable[int], *, device: torch.device) -> None:
         self._ids_K = torch.tensor(sorted(ids), device=device)

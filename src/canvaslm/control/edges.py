@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -17,6 +18,8 @@ class Edges:
 
     `first` and `last` are bool [V], true for what may stand there; None: anything.
     """
+
+    constant: ClassVar[bool] = False  # positions differ
 
     def __init__(self, *, size: int, first: Tensor | None, last: Tensor | None) -> None:
         self._places = [

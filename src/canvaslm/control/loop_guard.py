@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -84,6 +85,8 @@ def longest_run(flags: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> tuple[int,
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Discourage:
     """A rule that takes `nats` off the logits of some tokens: those a loop was made of."""
+
+    constant: ClassVar[bool] = True
 
     ids: Sequence[int]
     nats: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ class Penalties:
     presence: float = 0.0
     frequency: float = 0.0
     exempt: frozenset[int] = frozenset()
+    constant: ClassVar[bool] = False
 
     def without(self, ids: frozenset[int]) -> Penalties:
         """The same with these tokens exempt."""

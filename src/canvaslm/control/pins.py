@@ -57,6 +57,12 @@ class CanvasPins:
         for name, value in (("places", places), ("ids", ids), ("open_L", open_L)):
             object.__setattr__(self, name, value)
 
+    @property
+    def pinned_L(self) -> Tensor:
+        """int64 [L]: the token of every pinned position, -1 elsewhere."""
+        free_L = torch.full((self.length,), -1, device=self.device)
+        return free_L.index_put((self.places,), self.ids)
+
     def bend(self, z_LV: Tensor) -> None:
         """Leave each pinned position its token only, in place."""
         z_LV[self.places] = -math.inf

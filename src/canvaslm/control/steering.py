@@ -18,6 +18,7 @@ from canvaslm.diffusion.guide import Uniforms
 from canvaslm.diffusion.rng import Stream
 from canvaslm.diffusion.statistics import Statistics
 from canvaslm.errors import ConstraintError
+from canvaslm.model.network import Bend
 
 # L canvas, V vocabulary
 
@@ -26,7 +27,13 @@ RULED_OUT = -1e30
 
 
 class LogitRule(Protocol):
-    """Changes the logits of a canvas in place, before temperature."""
+    """Changes the logits of a canvas in place, before temperature.
+
+    `constant` says that it adds the same numbers to every position in every step.
+    """
+
+    @property
+    def constant(self) -> bool: ...
 
     def apply(self, logits_LV: Tensor, said: Sequence[int], before: Statistics | None) -> None:
         """`said` is the answer before this canvas; `before` what the step before knew, a batch of
@@ -101,7 +108,7 @@ class Steering:
         if draft is None and not self.said:
             draft = self.draft
         draft_L = None if draft is None else torch.tensor(draft, device=device)
-        return CanvasGuide(steering=self, pins=pins, draft_L=draft_L)
+        return CanvasGuide(steering=self, pins=pins, draft_L=draft_L, device=device)
 
     def commit(self, ids: Sequence[int]) -> None:
         """The answer has these tokens more."""
@@ -116,9 +123,16 @@ class CanvasGuide:
     """A `diffusion.guide.Guide`: the steering of one canvas."""
 
     def __init__(
-        self, *, steering: Steering, pins: CanvasPins | None, draft_L: Tensor | None
+        self,
+        *,
+        steering: Steering,
+        pins: CanvasPins | None,
+        draft_L: Tensor | None,
+        device: torch.device,
     ) -> None:
         self._steering, self._pins, self._draft_L = steering, pins, draft_L
+        self._device = device
+        self._bend: Bend | None = None
         self._before: Statistics | None = None
         self._posterior: Posterior | None = None
         self._free_LV: Tensor | None = None
@@ -127,6 +141,23 @@ class CanvasGuide:
         if self._draft_L is not None:
             noise_L = torch.where(self._draft_L < 0, noise_L, self._draft_L)
         return self.hold(noise_L)
+
+    def little(self, vocab_size: int) -> Bend | None:
+        """Constant rules are a bias, pins are pins; a language or a word takes all the logits."""
+        steering, pins = self._steering, self._pins
+        if steering.constraint is not None or steering.forbidden is not None:
+            return None
+        if not all(rule.constant for rule in steering.rules):
+            return None
+        if self._bend is None:
+            bias_1V = torch.zeros(1, vocab_size, device=self._device)
+            for rule in steering.rules:
+                rule.apply(bias_1V, steering.said, None)
+            self._bend = Bend(
+                bias=bias_1V[0] if steering.rules else None,
+                pinned=None if pins is None else pins.pinned_L,
+            )
+        return self._bend
 
     def bend_logits(self, logits_LV: Tensor) -> None:
         for rule in self._steering.rules:

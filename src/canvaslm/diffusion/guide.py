@@ -9,6 +9,7 @@ from torch import Tensor
 
 from canvaslm.diffusion.rng import Stream
 from canvaslm.diffusion.statistics import Statistics
+from canvaslm.model.network import Bend
 
 # L canvas, V vocabulary
 
@@ -21,6 +22,11 @@ class Guide(Protocol):
 
     A step that no guide bends is the plain sampler, at no cost.
     """
+
+    def little(self, vocab_size: int) -> Bend | None:
+        """All that the bending below comes to, where it is so little that a fused head can do it;
+        None: the logits themselves are needed."""
+        ...
 
     def start(self, noise_L: Tensor) -> Tensor:
         """The first canvas [L]: noise, a draft to go on from, or pinned tokens among it."""

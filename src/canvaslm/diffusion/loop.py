@@ -93,14 +93,19 @@ class Lane:
         self.soft_BLD: Tensor | None = None
         self.places: Tensor | None = None
         self.ids_BL = draws.noise(self.rows, canvas=canvas, step=0)
+        self.head, self.bend = self.choose_head(), None
         if self.guide is not None:
             self.ids_BL = self.guide.start(self.ids_BL[0])[None]
+            if self.head is not None:
+                self.bend = self.guide.little(self.head.vocab_size)
 
-    @property
-    def fused(self) -> FusedHead | None:
+    def choose_head(self) -> FusedHead | None:
         """The model's fused head, if nothing here needs more than it gives."""
-        bent = self.guide is not None or self.watch is not None or self.sampler.reads_all
-        return None if bent or not self.draws.inverts else self.model.head
+        head = self.model.head
+        if head is None or self.watch is not None or self.sampler.reads_all:
+            return None
+        bent = self.guide is not None and self.guide.little(head.vocab_size) is None
+        return None if bent or not self.draws.inverts else head
 
     def hidden(self) -> Tensor:
         """The pass of a row that skips what has settled: [1, L, D], some of it from before."""
@@ -124,14 +129,15 @@ class Lane:
             past=self.past,
             guide=self.guide,
         )
-        if self.fused is None:
+        if self.head is None:
             outcome = take_step(self.model.logits(hidden_BLD), turn)
         else:
-            belief = self.fused.believe(
+            belief = self.head.believe(
                 hidden_BLD,
                 temperature=turn.temperature,
                 uniform_BL=turn.uniforms(Stream.CANDIDATE),
                 soft=not turn.last,
+                bend=self.bend,
             )
             outcome = take_believed_step(belief, turn)
         if self.watch is not None:
@@ -174,8 +180,8 @@ class Lane:
         """The soft embedding of the rows in these places."""
         known = self.outcome.known
         if isinstance(known, Belief):
-            assert self.fused is not None
-            return self.fused.soften(known, places)
+            assert self.head is not None
+            return self.head.soften(known, places)
         assert isinstance(known, Statistics)
         p_BLV = known.p
         if len(places) < len(p_BLV):

@@ -129,10 +129,10 @@ def take_step(logits_BLV: Tensor, turn: Turn) -> Outcome:
 
 
 def take_believed_step(belief: Belief, turn: Turn) -> Outcome:
-    """The same of what a fused head believes: [B, L] each, the candidates among them."""
-    assert turn.guide is None
-    candidates = turn.sampler.choose.believed(belief)
-    return decide(turn, belief, best=belief.best, candidates=candidates)
+    """The same of what a fused head believes: [B, L] each, the candidates among them. A guide, if
+    there is one, bends so little that the head has done it already."""
+    best, candidates = belief.best, turn.sampler.choose.believed(belief)
+    return decide(turn, belief, best=best, candidates=candidates)
 
 
 def decide(turn: Turn, known: Known, *, best: Tensor, candidates: Tensor) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
@@ -14,11 +15,32 @@ from canvaslm.model.transformer import Attend
 # B batch, N tokens (L when they are a canvas), D hidden, V vocabulary
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bend:
+    """What is done to the logits of a canvas, the same in every step.
+
+    bias    float32 [V], added to every position's; -inf rules a token out
+    pinned  int64 [L], the one token that a position may hold, -1 where it may hold any
+    """
+
+    bias: Tensor | None = None
+    pinned: Tensor | None = None
+
+
 class FusedHead(Protocol):
     """A vocabulary head that gives what the rules read without writing the logits down."""
 
+    @property
+    def vocab_size(self) -> int: ...
+
     def believe(
-        self, hidden_BLD: Tensor, *, temperature: float | Tensor, uniform_BL: Tensor, soft: bool
+        self,
+        hidden_BLD: Tensor,
+        *,
+        temperature: float | Tensor,
+        uniform_BL: Tensor,
+        soft: bool,
+        bend: Bend | None = None,
     ) -> Belief:
         """Statistics [B, L] at this temperature, a candidate drawn by each uniform number among
         them; with `soft`, what `soften` needs is kept."""
