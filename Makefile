@@ -4,13 +4,19 @@ VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint style format types layers documents readme clean
+SOURCES := src/canvaslm/kernels/build.py $(wildcard src/canvaslm/kernels/cpu/source/*)
 
-demo: $(VENV)/.installed
+.PHONY: demo test sanitize lint style format types layers documents readme clean
+
+demo: $(VENV)/.installed $(VENV)/.kernels
 	@$(BIN)/canvaslm demo
 
-test: $(VENV)/.installed-test
+test: $(VENV)/.installed-test $(VENV)/.kernels
 	@$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=loadfile
+
+# The kernels' tests once more, with libraries that check every access to memory and all arithmetic.
+sanitize: $(VENV)/.installed-test
+	@$(BIN)/python tools/sanitize.py
 
 lint: style format types layers documents
 
@@ -46,6 +52,11 @@ $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	@echo "Installing canvaslm and its tests into $(VENV); the first time takes a few minutes."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@ $(VENV)/.installed
+
+# Only what the installation has not just compiled; without a compiler the package goes without.
+$(VENV)/.kernels: $(SOURCES) | $(BIN)/python
+	@$(BIN)/python src/canvaslm/kernels/build.py --stale || echo "going on without native kernels" >&2
+	@touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -12,6 +12,10 @@ from torch import Tensor
 from canvaslm.cache import attend
 from canvaslm.cache.attend import SAFE_SCORE, Bidirectional, Causal, mix
 from canvaslm.cache.pages import Pool, Prefix
+from canvaslm.kernels.cpu.attention import NativeAttention
+from canvaslm.kernels.cpu.library import open_library, runnable
+from canvaslm.kernels.ops import AttentionOperations
+from canvaslm.kernels.reference.attention import ReferenceAttention
 from canvaslm.model.config import ExpertsConfig, LayerConfig, ModelConfig, RopeConfig
 from canvaslm.model.initialise import initialise
 from canvaslm.model.transformer import Transformer
@@ -45,7 +49,13 @@ def network(window: int) -> Transformer:
 
 
 MODELS = {window: network(window) for window in (1, 2, 5, 64)}
+OPERATIONS: list[AttentionOperations | None] = [
+    None,
+    ReferenceAttention(),
+    *[NativeAttention(open_library(name)) for name in runnable()[-1:]],
+]
 windows = st.sampled_from(sorted(MODELS))
+operations = st.sampled_from(OPERATIONS)
 prompts = st.lists(st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=14), min_size=1)
 cuts = st.lists(st.integers(1, 14), max_size=3)
 
@@ -83,19 +93,43 @@ def canvases(count: int) -> Tensor:
     return torch.randint(VOCABULARY, (count, CANVAS), generator=generator)
 
 
-@given(windows, prompts.map(lambda rows: rows[0]), cuts, st.integers(1, 6))
+@given(windows, prompts.map(lambda rows: rows[0]), cuts, st.integers(1, 6), operations)
 @torch.no_grad()
 def test_pages_equal_the_dense_definition(
-    window: int, ids: list[int], cuts: list[int], page_size: int
+    window: int,
+    ids: list[int],
+    cuts: list[int],
+    page_size: int,
+    attention: AttentionOperations | None,
 ) -> None:
-    """Windows shorter and longer than the prompt; prompts whole and in pieces."""
+    """Windows shorter and longer than the prompt; prompts whole and in pieces; whoever attends."""
     model, canvas_BL = MODELS[window], canvases(1)
-    with Prefix(Pool(model.config, page_size=page_size)) as prefix:
+    with Prefix(Pool(model.config, page_size=page_size, attention=attention)) as prefix:
         hidden = encode(model, prefix, ids, cuts)
         logits = denoise(model, [prefix], canvas_BL)
     expected_hidden, expected_logits = dense(model, ids, canvas_BL)
     torch.testing.assert_close(hidden, expected_hidden, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(logits, expected_logits, rtol=1e-4, atol=1e-4)
+
+
+@given(
+    windows,
+    prompts.map(lambda rows: rows[0]),
+    cuts,
+    st.integers(1, 6),
+    st.sampled_from(OPERATIONS[1:]),
+)
+@torch.no_grad()
+def test_quantised_pages_are_the_same_however_they_were_written(
+    window: int, ids: list[int], cuts: list[int], page_size: int, attention: AttentionOperations
+) -> None:
+    model, canvas_BL, seen = MODELS[window], canvases(1), []
+    for size, pieces in ((page_size, cuts), (64, [])):
+        pool = Pool(model.config, page_size=size, attention=attention, quantised=True)
+        with Prefix(pool) as prefix:
+            encode(model, prefix, ids, pieces)
+            seen.append(denoise(model, [prefix], canvas_BL))
+    torch.testing.assert_close(seen[0], seen[1], rtol=0.03, atol=0.03)
 
 
 @given(windows, prompts)

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from canvaslm.cache.pages import Pool, Prefix
 from canvaslm.errors import ParameterError
+from canvaslm.kernels.ops import QuantisedKV
+from canvaslm.kernels.reference.attention import ReferenceAttention
 from canvaslm.model.config import LayerConfig, ModelConfig, RopeConfig
 
 WINDOW = 6
@@ -142,3 +144,30 @@ def test_pages_have_the_pools_dtype() -> None:
     fill(prefix, 1)
     keys: Tensor = prefix.segments(FULL)[0][0]
     assert keys.dtype == torch.bfloat16
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 7))
+def test_quantised_pages_hold_what_was_written_to_half_a_step(
+    pieces: list[int], page_size: int
+) -> None:
+    pool = Pool(CONFIG, page_size=page_size, attention=ReferenceAttention(), quantised=True)
+    torch.manual_seed(page_size)
+    kv = torch.randn(2, 1, sum(pieces), 6)
+    kv[:, :, 0] = 0
+    with Prefix(pool) as prefix:
+        for keys, values in zip(*(part.split(pieces, dim=1) for part in kv), strict=True):
+            prefix.write(FULL, keys, values)
+            prefix.length += keys.shape[1]
+        with prefix.fork() as fork:
+            fork.write(FULL, *torch.ones(2, 1, 1, 6))
+            pairs = prefix.segments(FULL)
+        kept = torch.stack([torch.cat(part, dim=1) for part in zip(*pairs, strict=True)])
+        assert all(isinstance(piece, QuantisedKV) for piece in prefix.pieces(FULL))
+    step = kv.abs().amax(dim=-1, keepdim=True) / 127
+    assert bool(((kept - kv).abs() <= 0.5001 * step).all())
+    assert pool.in_use == 0
+
+
+def test_quantised_pages_need_operations_that_read_them() -> None:
+    with pytest.raises(ParameterError, match="need attention operations"):
+        Pool(CONFIG, quantised=True)

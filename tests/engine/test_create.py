@@ -7,13 +7,19 @@ import pytest
 import torch
 
 from canvaslm.checkpoint import open_checkpoint
+from canvaslm.checkpoint.quantised_config import KEY
 from canvaslm.checkpoint.vision import RELEASED_VISION, SMALLEST_VISION
-from canvaslm.engine.create import new_checkpoint, new_text, new_vision
+from canvaslm.engine.create import new_checkpoint, new_text, new_vision, tokenizer_files
+from canvaslm.engine.lm import POCKET
 from canvaslm.engine.load import load_model
+from canvaslm.engine.quantised.read import read_state
+from canvaslm.engine.quantised.synthetic import synthetic_text
+from canvaslm.engine.quantised.write import quantise_folder
 from canvaslm.errors import CheckpointError, ParameterError, StorageError
 from canvaslm.model.initialise import initialise
 from canvaslm.model.presets import preset, reduced
 from canvaslm.model.transformer import Transformer
+from canvaslm.quant.scheme import scheme_of
 
 SMALL = reduced(preset("pocket"), layers=2, scale=0.2)
 
@@ -70,3 +76,55 @@ def test_an_unknown_preset_or_a_taken_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken" / "file").touch()
     with pytest.raises(CheckpointError, match="exists already"):
         new_checkpoint(SMALL, tmp_path / "taken")
+
+
+@pytest.mark.parametrize("quant", ["int4", "int8", "mxfp4"])
+def test_made_up_weights_in_few_bits_are_laid_out_as_rounded_ones(
+    tmp_path: Path, quant: str
+) -> None:
+    config = reduced(preset("pocket"), layers=2)
+    plain = open_checkpoint(new_checkpoint(config, tmp_path / "plain"))
+    quantise_folder(plain, tmp_path / "rounded", scheme_of(quant))
+    rounded = open_checkpoint(tmp_path / "rounded")
+    made = open_checkpoint(new_checkpoint(config, tmp_path / "made", quant=quant))
+    layout = {name: (t.dtype, t.shape) for name, t in made.tensors.items()}
+    assert layout == {name: (t.dtype, t.shape) for name, t in rounded.tensors.items()}
+    assert made.raw_config[KEY] == rounded.raw_config[KEY]
+    gate = read_state(made)["layers.1.experts.gate"][0]
+    assert gate.format == quant
+    assert float(gate.dequantised().std()) == pytest.approx(0.02, rel=0.15)
+
+
+def test_the_same_seed_makes_up_the_same_weights(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        new_checkpoint("pocket", tmp_path / name, seed=seed, quant="int4")
+    a, b, c = ((tmp_path / name / "model.safetensors").read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_a_full_size_model_in_few_bits_is_of_the_size_that_was_promised() -> None:
+    text, _ = synthetic_text(preset("26b-a4b"), scheme_of("int4"), seed=0)
+    assert sum(tensor.size for tensor in text) == pytest.approx(15.3e9, rel=0.01)
+
+
+def test_what_cannot_be_made_up_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="int8, mxfp4"):
+        new_checkpoint("pocket", tmp_path / "new", quant="int3")
+    with pytest.raises(ParameterError, match="no effect"):
+        new_checkpoint("pocket", tmp_path / "new", quant="int4", dtype=torch.float32)
+    with pytest.raises(ParameterError, match="groups"):
+        new_checkpoint(SMALL, tmp_path / "new", quant="int4")
+    huge = replace(preset("26b-a4b"), vocab_size=1 << 40)
+    with pytest.raises(StorageError, match="GB are free there"):
+        new_checkpoint(huge, tmp_path / "large", quant="int4")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tokenizer_comes_along_if_it_fits(tmp_path: Path) -> None:
+    files = tokenizer_files(POCKET, preset("pocket"))
+    folder = new_checkpoint("pocket", tmp_path / "new", extra_files=files)
+    assert (folder / "tokenizer.json").read_bytes() == (POCKET / "tokenizer.json").read_bytes()
+    with pytest.raises(ParameterError, match="larger vocabulary"):
+        tokenizer_files(POCKET, replace(preset("pocket"), vocab_size=100))
+    with pytest.raises(CheckpointError, match=r"no tokenizer\.json"):
+        tokenizer_files(tmp_path, preset("pocket"))

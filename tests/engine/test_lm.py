@@ -179,7 +179,7 @@ def test_a_failure_gives_the_pages_back(lm: LM, monkeypatch: pytest.MonkeyPatch)
     def fail(*_: object) -> None:
         raise RuntimeError("the network broke")
 
-    monkeypatch.setattr(lm.network, "unembed", fail)
+    monkeypatch.setattr(lm.network, "denoise", fail)
     with pytest.raises(RuntimeError, match="broke"):
         lm.generate(PROMPT, params=Params(max_tokens=16))
     assert lm.pool.in_use == 0

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from canvaslm.cache.pages import Prefix
+from canvaslm.cache.quantise import widened
+from canvaslm.kernels.ops import Segment
 
 # B batch, H heads, G kv heads, r = H / G, N queries, S keys in sight, d head
-
-Segment = tuple[Tensor, Tensor]  # K and V [G, n, d]
 
 SAFE_SCORE = 60.0  # e^60 times any context is far from overflow, e^-60 from vanishing
 SCORE_LIMIT = 1 << 26  # scores held at a time, so that a long context costs time, not memory
@@ -20,7 +20,7 @@ SCORE_LIMIT = 1 << 26  # scores held at a time, so that a long context costs tim
 
 def mix(
     q_HNd: Tensor,
-    segments: Sequence[Segment],
+    segments: Sequence[tuple[Tensor, Tensor]],
     hidden_NS: Tensor | None = None,
     *,
     bound: float = math.inf,
@@ -52,7 +52,9 @@ def mix(
     return mixed.view(heads, count, size)
 
 
-def join_scores(q_GRd: Tensor, segments: Sequence[Segment], hidden_NS: Tensor | None) -> Tensor:
+def join_scores(
+    q_GRd: Tensor, segments: Sequence[tuple[Tensor, Tensor]], hidden_NS: Tensor | None
+) -> Tensor:
     """q k^T over the segments, -inf where hidden: [G, R, S]."""
     kv_heads, rows, _ = q_GRd.shape
     widths = [k.shape[1] for k, _ in segments]
@@ -64,7 +66,7 @@ def join_scores(q_GRd: Tensor, segments: Sequence[Segment], hidden_NS: Tensor | 
     return scores_GRS
 
 
-def weigh(p_GRS: Tensor, segments: Sequence[Segment]) -> Tensor:
+def weigh(p_GRS: Tensor, segments: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
     """The sum of the segments' values, weighted: [G, R, d]."""
     parts = p_GRS.split_with_sizes([v.shape[1] for _, v in segments], dim=-1)
     mixed = torch.bmm(parts[0], segments[0][1])
@@ -82,6 +84,7 @@ class Bidirectional:
     """Denoising: every canvas token sees its prefix (on sliding layers its end) and the canvas.
 
     One prefix for each row of the batch; the same prefix may serve several. Nothing is written.
+    The result has the type of q, or float32 where the pool has attention operations.
     """
 
     def __init__(self, prefixes: Sequence[Prefix]) -> None:
@@ -90,14 +93,18 @@ class Bidirectional:
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return stacked(
             [
-                mix(
-                    q[row],
-                    [*prefix.segments(layer), (k[row], v[row])],
-                    bound=prefix.pool.score_bounds[layer],
-                )
+                self.look(prefix, layer, q[row], k[row], v[row])
                 for row, prefix in enumerate(self.prefixes)
             ]
         )
+
+    def look(self, prefix: Prefix, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        pool = prefix.pool
+        if pool.attention is None:
+            segments = [*prefix.segments(layer), (k, v)]
+            return mix(q, segments, bound=pool.score_bounds[layer])
+        pieces = [*prefix.pieces(layer), pool.stored(k, v)]
+        return pool.attention.attend(q, pieces).transpose(0, 1)
 
 
 class Causal:
@@ -114,12 +121,20 @@ class Causal:
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         mixed = []
         for row, prefix in enumerate(self.prefixes):
-            segments = [*prefix.segments(layer), (k[row], v[row])]
-            hidden_NS = self.hidden(layer, prefix, q.shape[2], q.device)
-            bound = prefix.pool.score_bounds[layer]
-            mixed.append(mix(q[row], segments, hidden_NS, bound=bound))
-            prefix.write(layer, k[row], v[row])
+            own = prefix.pool.stored(k[row], v[row])
+            mixed.append(self.look(prefix, layer, q[row], own))
+            prefix.put(layer, own)
         return stacked(mixed)
+
+    def look(self, prefix: Prefix, layer: int, q: Tensor, own: Segment) -> Tensor:
+        pool, pieces = prefix.pool, [*prefix.pieces(layer), own]
+        if pool.attention is None:
+            hidden_NS = self.hidden(layer, prefix, q.shape[1], q.device)
+            segments = [widened(piece, pool.dtype) for piece in pieces]
+            return mix(q, segments, hidden_NS, bound=pool.score_bounds[layer])
+        window = pool.config.layers[layer].window
+        before = prefix.length - prefix.reach(layer)
+        return pool.attention.attend(q, pieces, before=before, window=window).transpose(0, 1)
 
     def hidden(self, layer: int, prefix: Prefix, count: int, device: torch.device) -> Tensor | None:
         """Which keys a query may not see [N, S], the same for all layers of one window."""

@@ -10,7 +10,9 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
+from canvaslm.cache.quantise import quantised, widened
 from canvaslm.errors import ParameterError
+from canvaslm.kernels.ops import AttentionOperations, QuantisedKV, Segment
 from canvaslm.model.config import LayerConfig, ModelConfig
 
 # G kv heads, P tokens of a page, n tokens, d head
@@ -20,15 +22,26 @@ PAGE_SIZE = 256
 
 @dataclass(eq=False)
 class Page:
-    """K and V [G, P, d] of one layer, and how many prefixes hold them."""
+    """K and V [G, P, d] of one layer, scales [G, P] if int8, and how many prefixes hold them."""
 
     keys: Tensor
     values: Tensor
     holders: int = 1
+    scales: tuple[Tensor, Tensor] | None = None
+
+    def segment(self, low: int, high: int) -> Segment:
+        """Its tokens from `low` to `high`, as views."""
+        keys, values = self.keys[:, low:high], self.values[:, low:high]
+        if self.scales is None:
+            return keys, values
+        return QuantisedKV(keys, values, *(scale[:, low:high] for scale in self.scales))
 
 
 class Pool:
     """Where pages come from and go back to; `in_use` counts those some prefix holds.
+
+    `attention` computes what queries see in them, torch's own products if None. With it pages may
+    be `quantised`: int8 with a scale for each token of each head; `dtype` is that of the queries.
 
     A page that nobody holds is kept for the next prefix of the same layer geometry, so a service
     allocates only at its peak. Pages belong to one network, on one device and in one dtype;
@@ -43,10 +56,15 @@ class Pool:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         score_bounds: Sequence[float] | None = None,
+        attention: AttentionOperations | None = None,
+        quantised: bool = False,
     ) -> None:
         if page_size < 1:
             raise ParameterError(f"page_size must be at least 1 token, got {page_size!r}")
+        if quantised and attention is None:
+            raise ParameterError("quantised pages need attention operations that read int8")
         self.config, self.page_size = config, page_size
+        self.attention, self.quantised = attention, quantised
         self.device, self.dtype = torch.device(device), dtype
         self.score_bounds = score_bounds or [math.inf] * len(config.layers)
         self.in_use = 0
@@ -62,8 +80,16 @@ class Pool:
             return page
         shape = (layer.kv_heads, self.page_size, layer.head_dim)
         with torch.inference_mode(False):  # so that a page may be written in either mode later
-            keys, values = torch.empty((2, *shape), device=self.device, dtype=self.dtype)
-        return Page(keys, values)
+            kind = torch.int8 if self.quantised else self.dtype
+            keys, values = torch.empty((2, *shape), device=self.device, dtype=kind)
+            if not self.quantised:
+                return Page(keys, values)
+            key_scale, value_scale = torch.empty((2, *shape[:2]), device=self.device)
+        return Page(keys, values, scales=(key_scale, value_scale))
+
+    def stored(self, keys: Tensor, values: Tensor) -> Segment:
+        """K and V [G, n, d] as pages hold them."""
+        return quantised(keys, values) if self.quantised else (keys, values)
 
     def drop(self, page: Page) -> None:
         """One holder less; the last one gives the page back."""
@@ -95,17 +121,22 @@ class Prefix:
         self._runs = [Run() for _ in pool.config.layers]
 
     def segments(self, layer: int) -> list[tuple[Tensor, Tensor]]:
-        """K and V [G, n, d] of the tokens that what comes next may see, oldest first, as views.
+        """K and V [G, n, d] of the tokens that what comes next may see, oldest first.
 
-        All of them on a full layer, the last window - 1 on a sliding one.
+        All of them on a full layer, the last window - 1 on a sliding one. Views; of quantised pages
+        what their numbers stand for.
         """
+        return [widened(piece, self.pool.dtype) for piece in self.pieces(layer)]
+
+    def pieces(self, layer: int) -> list[Segment]:
+        """The same as views always, in the type of the pages."""
         size, run = self.pool.page_size, self._runs[layer]
         start = self.reach(layer)
         views = []
         for number, page in enumerate(run.pages, start=run.first):
             low, high = max(start - number * size, 0), min(self.length - number * size, size)
             if low < high:
-                views.append((page.keys[:, low:high], page.values[:, low:high]))
+                views.append(page.segment(low, high))
         return views
 
     def reach(self, layer: int) -> int:
@@ -115,14 +146,19 @@ class Prefix:
 
     def write(self, layer: int, keys: Tensor, values: Tensor) -> None:
         """Put K and V [G, n, d] of n tokens after the prefix; `advance` then makes them count."""
-        size, run = self.pool.page_size, self._runs[layer]
-        done, total = 0, keys.shape[1]
+        self.put(layer, self.pool.stored(keys, values))
+
+    def put(self, layer: int, segment: Segment) -> None:
+        """`write` what `Pool.stored` has made of K and V."""
+        size, run, tensors = self.pool.page_size, self._runs[layer], tensors_of(segment)
+        done, total = 0, tensors[0].shape[1]
         while done < total:
             number, offset = divmod(self.length + done, size)
             count = min(size - offset, total - done)
             page = self._writable(layer, run, number - run.first)
-            page.keys[:, offset : offset + count] = keys[:, done : done + count]
-            page.values[:, offset : offset + count] = values[:, done : done + count]
+            place = tensors_of(page.segment(offset, offset + count))
+            for there, tensor in zip(place, tensors, strict=True):
+                there.copy_(tensor[:, done : done + count])
             done += count
 
     def advance(self, count: int) -> None:
@@ -159,8 +195,11 @@ class Prefix:
         page = run.pages[place]
         if page.holders > 1:
             own = self.pool.take(self.pool.config.layers[layer])
-            own.keys.copy_(page.keys)
-            own.values.copy_(page.values)
+            whole = page.segment(0, self.pool.page_size)
+            for there, tensor in zip(
+                tensors_of(own.segment(0, self.pool.page_size)), tensors_of(whole), strict=True
+            ):
+                there.copy_(tensor)
             self.pool.drop(page)
             run.pages[place] = page = own
         return page
@@ -175,3 +214,10 @@ class Prefix:
         trace: TracebackType | None,
     ) -> None:
         self.free()
+
+
+def tensors_of(segment: Segment) -> tuple[Tensor, ...]:
+    """K, V, and the scales that there are."""
+    if isinstance(segment, QuantisedKV):
+        return segment.keys, segment.values, segment.key_scale, segment.value_scale
+    return segment

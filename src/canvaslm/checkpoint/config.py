@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from canvaslm.checkpoint.keys import check_text, check_top
+from canvaslm.checkpoint.quantised_config import check_layout
 from canvaslm.errors import ConfigError
 from canvaslm.model.config import ExpertsConfig, LayerConfig, ModelConfig, RopeConfig
 
@@ -41,6 +42,7 @@ def read_network(raw: Mapping[str, Any]) -> ModelConfig:
         )
     text = table(raw, "text_config")
     check_top(raw)
+    check_layout(raw)
     check_text(text)
     eos = raw.get("eos_token_id")
     return ModelConfig(

@@ -41,6 +41,7 @@ def describe_config(config: ModelConfig, *, base: Mapping[str, Any], dtype: str)
             "text_config": text | describe_text(config),
         }
     raw.pop("torch_dtype", None)
+    raw.pop("quantization_config", None)  # the tensors of this network are floats
     raw["dtype"] = dtype
     if "dtype" in raw["text_config"]:
         raw["text_config"]["dtype"] = dtype

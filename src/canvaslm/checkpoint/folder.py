@@ -13,6 +13,7 @@ import torch
 from canvaslm.checkpoint.config import read_config
 from canvaslm.checkpoint.hub import resolve
 from canvaslm.checkpoint.names import is_encode_scalar, is_vision, original_of
+from canvaslm.checkpoint.quantised_config import is_quantised
 from canvaslm.checkpoint.safetensors import SafetensorsFile, StoredTensor
 from canvaslm.errors import CheckpointError, ConfigError, CorruptFileError, TensorError
 from canvaslm.model.config import ModelConfig
@@ -52,11 +53,16 @@ class Checkpoint:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the text weights: that of the embedding."""
+        """The type of the text weights: that of the embedding, or of a quantised one's scales."""
         name = "model.decoder.embed_tokens.weight"
         if name not in self.tensors:
             raise TensorError(f"{self.path} lacks the tensor {name}")
-        return self.tensors[name].dtype
+        return self.tensors.get(f"{name}_scale", self.tensors[name]).dtype
+
+    @property
+    def quantised(self) -> bool:
+        """Whether config.json declares a layout of few bits: see `QuantisedTensors`."""
+        return is_quantised(self.raw_config)
 
     @property
     def vision(self) -> dict[str, StoredTensor]:
@@ -77,6 +83,11 @@ class Checkpoint:
         Raises TensorError naming what is missing, surplus, of the wrong shape, not floating
         point, or a copy of a tied tensor that differs from it.
         """
+        if self.quantised:
+            raise TensorError(
+                f"{self.path} is quantised, and this needs weights in floating point: take the "
+                "checkpoint that it was made from"
+            )
         surplus = []
         for name, tensor in self.tensors.items():
             original = original_of(name)
@@ -103,7 +114,7 @@ class Checkpoint:
         if tensor.dtype not in FLOATS:
             raise TensorError(
                 f"{tensor.file.path}: tensor {tensor.name} is of type {tensor.dtype}, expected "
-                "float16, bfloat16, float32 or float64; quantised weights cannot be read"
+                "float16, bfloat16, float32 or float64; config.json declares no other layout"
             )
 
     def check_copy(self, copy: StoredTensor, original: StoredTensor | None) -> None:

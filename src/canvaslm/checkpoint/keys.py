@@ -8,7 +8,13 @@ from typing import Any
 from canvaslm.errors import ConfigError
 
 # Read into the ModelConfig.
-TOP_READ = {"model_type", "text_config", "canvas_length", "eos_token_id"}
+TOP_READ = {
+    "model_type",
+    "text_config",
+    "canvas_length",
+    "eos_token_id",
+    "quantization_config",  # read by quantised.py
+}
 TEXT_READ = {
     "vocab_size",
     "hidden_size",

@@ -50,6 +50,16 @@ def released_name(name: str) -> str:
     return f"{DECODER}layers.{index}.{LAYER[rest]}"
 
 
+def module_name(name: str) -> str:
+    """The released module of a matrix: its name in a quantised folder but for the suffix."""
+    return released_name(name).removesuffix(".weight")
+
+
+def expert_module(layer: int, expert: int, matrix: str) -> str:
+    """The module of one expert's `gate`, `up` or `down`, where experts are not fused."""
+    return f"{DECODER}layers.{layer}.experts.{expert}.{matrix}_proj"
+
+
 def original_of(released: str) -> str | None:
     """The tensor a tied one repeats, or None: the encoder's text weights and the output head.
 

@@ -23,6 +23,7 @@ DTYPES = {
     "BF16": torch.bfloat16,
     "F8_E4M3": torch.float8_e4m3fn,
     "F8_E5M2": torch.float8_e5m2,
+    "F8_E8M0": torch.float8_e8m0fnu,
     "I64": torch.int64,
     "I32": torch.int32,
     "I16": torch.int16,
@@ -32,6 +33,7 @@ DTYPES = {
 }
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 LONGEST_HEADER = 100_000_000
+ALIGNMENT = 64  # bytes: a cache line, and the widest register
 PIECE = 8 << 20  # bytes read at once: what a conversion needs beside its result
 LFS_POINTER = b"version https://git-lfs"
 
@@ -89,12 +91,25 @@ class StoredTensor:
             while left:
                 piece = bytearray(stream.read(min(left, PIECE)))
                 if len(piece) % self.dtype.itemsize or not piece:
-                    raise CorruptFileError(
-                        f"{self.file.path} ended inside tensor {self.name}; it changed after it "
-                        "was opened. Fetch it again"
-                    )
+                    raise self.ended()
                 left -= len(piece)
                 yield piece
+
+    def rows(self, first: int, count: int) -> Tensor:
+        """Rows of the last dimension, counted through all others, in memory of their own."""
+        width = self.shape[-1]
+        raw = bytearray(count * width * self.dtype.itemsize)
+        with self.file.path.open("rb") as stream:
+            stream.seek(self.start + first * width * self.dtype.itemsize)
+            if stream.readinto(raw) != len(raw):
+                raise self.ended()
+        return torch.frombuffer(raw, dtype=self.dtype).view(count, width)
+
+    def ended(self) -> CorruptFileError:
+        return CorruptFileError(
+            f"{self.file.path} ended inside tensor {self.name}; it changed after it was opened. "
+            "Fetch it again"
+        )
 
     def same_bytes(self, other: StoredTensor) -> bool:
         """Whether both hold the same values in the same type and shape, bit for bit."""
@@ -188,7 +203,7 @@ class SafetensorsFile:
 def encode_header(
     entries: Mapping[str, tuple[torch.dtype, tuple[int, ...]]], metadata: Mapping[str, str]
 ) -> bytes:
-    """Length and header of a file holding these tensors in this order, data aligned to 8 bytes."""
+    """Length and header of a file with these tensors in this order; its data begin aligned."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     offset = 0
     for name, (dtype, shape) in entries.items():
@@ -200,5 +215,5 @@ def encode_header(
         }
         offset += size
     text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
+    text += b" " * (-(8 + len(text)) % ALIGNMENT)
     return struct.pack("<Q", len(text)) + text

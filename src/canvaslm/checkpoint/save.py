@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from canvaslm.checkpoint.folder import CONFIG, GENERATION, INDEX, WEIGHTS, Checkpoint
-from canvaslm.checkpoint.safetensors import StoredTensor, encode_header
+from canvaslm.checkpoint.safetensors import ALIGNMENT, StoredTensor, encode_header
 from canvaslm.errors import CheckpointError, StorageError
 
 SHARD_BYTES = 5_000_000_000
@@ -25,6 +25,7 @@ CARRIED = (".json", ".jinja", ".md", ".txt", ".model")  # tokenizer, template, c
 SLACK = 1 << 20  # bytes of free space asked for beyond the tensors
 
 Progress = Callable[[int, int], None]  # bytes of tensors written so far, and in all
+Content = bytes | Path | Callable[[], bytes]  # of a file; a function is asked after the weights
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def write_checkpoint(
     generation: Mapping[str, Any],
     tensors: Iterable[TensorToWrite],
     metadata: Mapping[str, str] | None = None,
-    files: Mapping[str, bytes | Path] | None = None,
+    files: Mapping[str, Content] | None = None,
     overwrite: bool = False,
     shard_bytes: int = SHARD_BYTES,
     progress: Progress | None = None,
@@ -71,7 +72,7 @@ def write_checkpoint(
     not be written; then nothing half-written is left behind.
     """
     target = Path(folder).expanduser().absolute()
-    ordered = sorted(tensors, key=lambda t: (-t.dtype.itemsize, t.name))  # keeps data aligned
+    ordered = sorted(tensors, key=place)
     with replacing(target, overwrite=overwrite, size=sum(t.size for t in ordered)) as partial:
         write_weights(
             partial,
@@ -85,6 +86,12 @@ def write_checkpoint(
         write_json(partial / CONFIG, config)
         write_json(partial / GENERATION, generation)
     return target
+
+
+def place(tensor: TensorToWrite) -> tuple[bool, int, str]:
+    """Sorts so that data stay aligned: by name, and what is no whole number of lines at the end."""
+    whole = tensor.size % ALIGNMENT == 0
+    return not whole, 0 if whole else -tensor.dtype.itemsize, tensor.name
 
 
 def carried_files(source: Checkpoint) -> dict[str, bytes | Path]:
@@ -197,13 +204,15 @@ def split(tensors: Sequence[TensorToWrite], shard_bytes: int) -> list[list[Tenso
     return shards
 
 
-def write_file(folder: Path, name: str, content: bytes | Path) -> None:
+def write_file(folder: Path, name: str, content: Content) -> None:
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise CheckpointError(f"the extra file {name!r} would land outside the checkpoint folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as stream:
-        stream.write(content.read_bytes() if isinstance(content, Path) else content)
+        if isinstance(content, Path):
+            content = content.read_bytes()
+        stream.write(content if isinstance(content, bytes) else content())
         stream.flush()
         os.fsync(stream.fileno())
 

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from canvaslm.cli import (
+    bench,
     calibrate,
     chat,
     decide,
@@ -23,6 +24,7 @@ from canvaslm.cli import (
     info,
     new,
     output,
+    quantize,
     repair,
     score,
     train,
@@ -49,8 +51,10 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("score")(score.score)
 app.command("info")(info.info)
 app.command("new")(new.new)
+app.command("quantize")(quantize.quantize)
 app.add_typer(train.app, name="train")
 app.add_typer(eval.app, name="eval")
+app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
 
 import typer
 
@@ -12,6 +14,7 @@ from canvaslm.cli import options, output
 from canvaslm.errors import CanvasError
 
 _GIB = 1 << 30
+_BUILD = "python -m canvaslm.kernels.build"
 
 
 def doctor(as_json: options.Json = False) -> None:
@@ -21,6 +24,7 @@ def doctor(as_json: options.Json = False) -> None:
         | _installed(extra=None),
         "extras": _extras(),
         "processor": _processor(),
+        "kernels": _kernels(),
         "accelerators": _accelerators(),
         "embedded model": _embedded(),
     }
@@ -65,8 +69,48 @@ def _processor() -> dict[str, str]:
         "name": machine.cpu_name(),
         "features": ", ".join(machine.cpu_features()) or "unknown",
         "threads": f"{torch.get_num_threads()} of {machine.core_count()} usable cores",
+        "caches": _caches() or "unknown",
         "memory": f"{free / _GIB:.1f} GiB free of {total / _GIB:.1f}",
     }
+
+
+def _caches(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> str:
+    """Sizes of the second and third cache that the first core sees, as Linux tells them."""
+    found = {}
+    for index in sorted(folder.glob("index*")):
+        level = (index / "level").read_text().strip()
+        if level in ("2", "3"):
+            kilobytes = int((index / "size").read_text().strip().removesuffix("K"))
+            found[level] = f"L{level} {kilobytes / 1024:g} MiB"
+    return ", ".join(found.values())
+
+
+def _kernels() -> dict[str, str]:
+    """Which native kernels there are, and which of them compute."""
+    from canvaslm.kernels import build, choose
+    from canvaslm.kernels.cpu.library import built, runnable
+
+    found = {
+        "compiled": ", ".join(built()) or "none",
+        "runnable": ", ".join(runnable()) or "none",
+        "compiler": build.compiler() or "none",
+    }
+    asked = os.environ.get(choose.VARIABLE)
+    try:
+        name = choose.operations().name
+    except CanvasError as error:
+        return found | {"chosen": f"cannot be used: {error}"}
+    if asked:
+        why = f"{choose.VARIABLE} says so"
+    elif name != "reference":
+        why = "the best that was compiled and runs here"
+    else:
+        install = "" if build.compiler() else "install g++ and "
+        why = f"no kernels were compiled; for faster ones {install}run `{_BUILD}`"
+    old = [one for one in built() if build.stale(one)]
+    if old and build.SOURCE.is_dir():
+        found["stale"] = f"{', '.join(old)}: the sources have changed since; run `{_BUILD}`"
+    return found | {"chosen": f"{name}: {why}"}
 
 
 def _accelerators() -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from canvaslm.cli import options, output
+from canvaslm.errors import ParameterError
 
 if TYPE_CHECKING:
     from canvaslm.checkpoint.folder import Checkpoint
@@ -20,6 +21,17 @@ def info(
         str | None,
         typer.Argument(help="Folder or hub id; without it, the embedded model."),
     ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Add the memory it takes to run, and what is free.")
+    ] = False,
+    quant: options.Quant = None,
+    context: Annotated[
+        int | None,
+        typer.Option(
+            help="Of --plan: tokens of prompt and answer.", show_default="8192, or the model's"
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Of --plan: requests at a time.")] = 1,
     as_json: options.Json = False,
 ) -> None:
     """Print a model's shape, size, tokenizer and generation settings; no weight is read."""
@@ -34,6 +46,10 @@ def info(
         "tokenizer": _tokenizer(checkpoint.path),
         "generation": dict(checkpoint.generation),
     }
+    if plan:
+        found["memory"] = _memory(checkpoint, quant=quant, context=context, batch=batch)
+    elif (quant, context, batch) != (None, None, 1):
+        raise ParameterError("--quant, --context and --batch say what to plan for: add --plan")
     if as_json:
         output.write_json(found)
         return
@@ -50,6 +66,35 @@ def _size(checkpoint: Checkpoint) -> dict[str, Any]:
         "active_parameters": _active(checkpoint.config),
         "bytes": checkpoint.size,
         "dtype": str(checkpoint.dtype).removeprefix("torch."),
+        "quantised": _layouts(checkpoint),
+    }
+
+
+def _layouts(checkpoint: Checkpoint) -> list[str] | None:
+    """The layouts that config.json declares, as far as it names them."""
+    declared = checkpoint.raw_config.get("quantization_config")
+    if declared is None:
+        return None
+    groups = declared.get("config_groups", {}).values()
+    named = [group.get("format") or declared.get("format") for group in groups]
+    return sorted(set(named)) or [declared.get("quant_algo", declared["quant_method"])]
+
+
+def _memory(
+    checkpoint: Checkpoint, *, quant: str | None, context: int | None, batch: int
+) -> dict[str, Any]:
+    """Bytes by purpose, their sum, what is free, and whether it fits."""
+    from canvaslm.engine import plan
+
+    made = plan.plan(checkpoint, quant=quant, context=context, batch=batch)
+    return {
+        "quant": made.quant,
+        "context": made.context,
+        "batch": made.batch,
+        **made.parts,
+        "total": made.total,
+        "available": made.available,
+        "fits": made.fits,
     }
 
 

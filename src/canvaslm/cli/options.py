@@ -24,6 +24,10 @@ Model = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16 or float64.")]
+Quant = Annotated[
+    Literal["int4", "int8", "mxfp4"] | None,
+    typer.Option(help="Round float weights while loading.", show_default="as they are"),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, last.")]
 Seed = Annotated[
     int | None,
@@ -31,8 +35,10 @@ Seed = Annotated[
 ]
 
 
-def load(model: str | None, *, device: str, dtype: str) -> LM:
+def load(model: str | None, *, device: str, dtype: str, quant: str | None = None) -> LM:
     """The model that the options name. Raises what `canvaslm.load` does."""
     import canvaslm
 
-    return canvaslm.load(model, device=device, dtype=dtype)
+    if quant is None:
+        return canvaslm.load(model, device=device, dtype=dtype)
+    return canvaslm.load(model, device=device, dtype=dtype, quant=quant)

@@ -90,11 +90,11 @@ def measured(lm: LM, model: str | None) -> dict[str, str]:
     }
 
 
-def console() -> Console:
-    """Standard output for tables; in a pipe or file it is wide, so that no column is cut short."""
+def console(*, to_stderr: bool = False) -> Console:
+    """Where tables go; a pipe or file is wide, so that no column is cut short."""
     from rich.console import Console
 
-    made = Console(highlight=False)
+    made = Console(highlight=False, stderr=to_stderr)
     if not made.is_terminal:
         made.width = _PIPE_WIDTH
     return made

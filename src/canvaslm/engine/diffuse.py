@@ -36,7 +36,7 @@ def counter_draws(model: Network, jobs: Sequence[Job]) -> CounterDraws:
         seeds=[job.seed for job in jobs],
         length=model.config.canvas_length,
         rule=UniformNoise(vocab_size=model.config.vocab_size),
-        device=model.embedding.device,
+        device=model.device,
     )
 
 

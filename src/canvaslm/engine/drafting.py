@@ -129,7 +129,7 @@ class Drafting:
         job = self.jobs[row]
         steering, guide = steer(job, attempt), None
         if steering is not None:
-            device = self.model.embedding.device
+            device = self.model.device
             guide = steering.on_canvas(attempt.length, device, draft=attempt.warm)
         watch = None if job.ledger is None else job.ledger.watch()
         sampler = self.hurried(job) if self.narrow(job, attempt.length) else job.sampler

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from canvaslm.cache.attend import Bidirectional
 from canvaslm.cache.pages import Pool, Prefix
-from canvaslm.checkpoint.folder import open_checkpoint
+from canvaslm.checkpoint.folder import Checkpoint, open_checkpoint
 from canvaslm.engine.checks import check_integer
 from canvaslm.engine.decide.answers import Decisions
 from canvaslm.engine.decide.calibration import Calibration, Method
@@ -22,8 +22,9 @@ from canvaslm.engine.decide.layout import Layout, State
 from canvaslm.engine.device import Placement, choose
 from canvaslm.engine.encode import extend_all
 from canvaslm.engine.events import Event
-from canvaslm.engine.load import load_model
+from canvaslm.engine.load import load_model, load_native
 from canvaslm.engine.params import Mode, Params
+from canvaslm.engine.plan import check_memory
 from canvaslm.engine.prompt import (
     Ids,
     Prompt,
@@ -42,26 +43,47 @@ from canvaslm.engine.scoring.elbo import Elbo, elbo
 from canvaslm.engine.scoring.score import Scores, score
 from canvaslm.engine.settings import Settings
 from canvaslm.errors import ContextLengthError, ParameterError
-from canvaslm.model.fused import Fused
+from canvaslm.kernels.choose import operations
+from canvaslm.model.native import Native
 from canvaslm.model.network import Network
 from canvaslm.model.presets import parameter_count
 from canvaslm.model.transformer import Transformer
+from canvaslm.quant.scheme import Scheme, scheme_of
 from canvaslm.text.tokenizer import Tokenizer
 
 # B batch, N tokens, L canvas, V vocabulary
 
-FUSED_PARAMETERS = 1 << 24  # at most 64 MB copied
 POCKET = Path(__file__).resolve().parent.parent / "pocket"
 
 
-def load(path: str | Path | None = None, *, device: str = "auto", dtype: str = "auto") -> LM:
+def load(
+    path: str | Path | None = None,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    quant: str | Scheme | None = None,
+    context: int | None = None,
+) -> LM:
     """Load a checkpoint folder or hub id, or without `path` the embedded model.
 
     `device` is auto, cpu, cuda or cuda:N; `dtype` auto, float32, bfloat16, float16 or float64.
-    `lm.placement` says what auto came to and why. Raises CheckpointError and its kinds for a
-    checkpoint that cannot be used, ParameterError for a device or dtype that is not there.
+    `lm.placement` says what auto came to and why. `quant` int4, mxfp4 or int8 rounds the weights
+    while they are read; a folder that `canvaslm quantize` wrote needs no `quant`. Rounded weights
+    run on the CPU. Their memory is planned for first, with `context` tokens of prompt and answer,
+    8,192 if it is not given; it limits nothing later.
+
+    Raises CheckpointError and its kinds for a checkpoint that cannot be used, ParameterError for a
+    device, dtype or quant that is not there, OutOfMemoryError if the plan does not fit, with its
+    numbers and what would fit.
     """
     checkpoint = open_checkpoint(POCKET if path is None else path)
+    if quant is not None or checkpoint.quantised:
+        return load_rounded(checkpoint, device=device, dtype=dtype, quant=quant, context=context)
+    if context is not None:
+        raise ParameterError(
+            f"context={context} would have no effect: memory is planned for quantised models, so "
+            "leave it out or give quant, too"
+        )
     placement = choose(
         device, dtype, stored=checkpoint.dtype, parameters=parameter_count(checkpoint.config)
     )
@@ -74,12 +96,63 @@ def load(path: str | Path | None = None, *, device: str = "auto", dtype: str = "
     )
 
 
-def choose_network(model: Transformer) -> Network:
-    """The faster form where it pays, which is while the weights fit into a core's caches."""
+def load_rounded(
+    checkpoint: Checkpoint,
+    *,
+    device: str,
+    dtype: str,
+    quant: str | Scheme | None,
+    context: int | None,
+) -> LM:
+    if device not in ("auto", "cpu") or dtype != "auto":
+        raise ParameterError(
+            f"device={device!r}, dtype={dtype!r}: quantised weights run on the CPU, in types of "
+            'their own; leave both at "auto", or load a checkpoint in floating point without quant'
+        )
+    check_memory(checkpoint, quant=None if quant is None else scheme_of(quant), context=context)
+    network = load_native(checkpoint, quant=quant)
+    return LM(
+        network,
+        tokenizer=Tokenizer.from_folder(checkpoint.path),
+        settings=Settings.read(checkpoint.generation, checkpoint.config),
+        placement=Placement(
+            device=network.device,
+            dtype=network.dtype,
+            why_device="quantised weights run there",
+            why_dtype="of K and V; each weight has its own",
+        ),
+        calibration=Calibration.read(checkpoint.path),
+    )
+
+
+def choose_network(model: Transformer | Native) -> Transformer | Native:
+    """The compiled form where this machine can run it: on a CPU, in float32 or bfloat16."""
+    if isinstance(model, Native):
+        return model
     weight = model.embedding
-    small = sum(parameter.numel() for parameter in model.parameters()) <= FUSED_PARAMETERS
-    exact = weight.dtype == torch.float32 and weight.device.type == "cpu"
-    return Fused(model) if small and exact else model
+    if weight.device.type != "cpu" or weight.dtype not in (torch.float32, torch.bfloat16):
+        return model
+    kernels = operations()
+    return model if kernels.name == "reference" else Native.of(model, kernels)
+
+
+def pool_for(network: Transformer | Native) -> Pool:
+    """Pages in which a network's K and V fit."""
+    if isinstance(network, Native):
+        return Pool(
+            network.config,
+            device=network.device,
+            dtype=network.dtype,
+            score_bounds=network.weights.score_bounds,
+            attention=network.operations,
+        )
+    weight = network.embedding
+    return Pool(
+        network.config,
+        device=weight.device,
+        dtype=weight.dtype,
+        score_bounds=network.score_bounds(),
+    )
 
 
 class LM:
@@ -87,13 +160,13 @@ class LM:
 
     `config` is the network's shape, `settings` the checkpoint's generation settings, `placement`
     where it runs, `pool` the prefix pages in use, `calibration` the temperatures of its decisions.
-    `network` is what runs: `model` itself, or for a small float32 model on a CPU a fused copy made
-    here, which later changes of `model` do not reach.
+    `network` is what runs: on a CPU the compiled form of `model`, made here of views of its weights
+    and copies of some; change `model` first. Of quantised weights `model` is that form itself.
     """
 
     def __init__(
         self,
-        model: Transformer,
+        model: Transformer | Native,
         *,
         tokenizer: Tokenizer | None = None,
         settings: Settings | None = None,
@@ -101,18 +174,16 @@ class LM:
         calibration: Calibration | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        weight = model.embedding
         self.model, self.config = model, model.config
-        self.network = choose_network(model)
+        network = choose_network(model)
+        self.network: Network = network
         self.settings = settings or Settings(eos_ids=frozenset(model.config.eos_ids))
+        self.pool = pool_for(network)
         self.placement = placement or Placement(
-            device=weight.device, dtype=weight.dtype, why_device="as given", why_dtype="as given"
-        )
-        self.pool = Pool(
-            model.config,
-            device=weight.device,
-            dtype=weight.dtype,
-            score_bounds=model.score_bounds(),
+            device=self.pool.device,
+            dtype=self.pool.dtype,
+            why_device="as given",
+            why_dtype="as given",
         )
         self.calibration = calibration or Calibration()
         self._tokenizer, self._clock = tokenizer, clock
@@ -203,7 +274,8 @@ class LM:
                     f"self_conditioning_logits have shape {list(self_conditioning_logits.shape)}, "
                     f"expected {[rows, length, self.config.vocab_size]}"
                 )
-            soft_BLD = self.model.soften(self_conditioning_logits.to(self.placement.device))
+            logits = self_conditioning_logits.to(self.placement.device)
+            soft_BLD = self.model.blend(logits.softmax(dim=-1, dtype=torch.float32))
         positions_BL = torch.arange(length, device=self.placement.device).expand(rows, -1)
         attend = Bidirectional([prefix] * rows)
         return self.network.unembed(

@@ -15,7 +15,12 @@ from canvaslm.checkpoint.names import is_encode_scalar, is_vision, released_name
 from canvaslm.checkpoint.save import Progress, TensorToWrite, carried_files, write_checkpoint
 from canvaslm.checkpoint.vision import SMALLEST_VISION
 from canvaslm.engine.create import new_vision
+from canvaslm.engine.quantised.read import quantise_model, read_state
+from canvaslm.kernels.choose import operations
+from canvaslm.model.native import Native
 from canvaslm.model.transformer import Transformer
+from canvaslm.model.weights import weights_of
+from canvaslm.quant.scheme import Scheme, scheme_of
 
 
 def load_model(
@@ -46,6 +51,21 @@ def load_tensor(
     if is_encode_scalar(released) and released not in checkpoint.tensors:
         released = released_name(name.replace("encode_scalar", "denoise_scalar"))
     return checkpoint.tensors[released].load(dtype=dtype, device=device)
+
+
+def load_native(
+    checkpoint: Checkpoint, *, quant: str | Scheme | None = None, progress: Progress | None = None
+) -> Native:
+    """The network on compiled operations, its weights as the folder has them or rounded now.
+
+    Raises what `read_state` and `quantise_model` do.
+    """
+    if quant is None:
+        state = read_state(checkpoint, progress=progress)
+    else:
+        state = quantise_model(checkpoint, scheme_of(quant), progress=progress)
+    config = checkpoint.config
+    return Native(config, weights_of(config, state), operations())
 
 
 def save_model(

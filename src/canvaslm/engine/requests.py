@@ -91,7 +91,7 @@ class Requests:
             vocab_size=self.network.config.vocab_size,
             eos_ids=self.settings.eos_ids,
             reading=reading,
-            device=self.network.embedding.device,
+            device=self.network.device,
         )
         return replace(job, ids=[], reading=reading, steering=steering, ledger=self._ledger(job))
 

@@ -1,18 +1,24 @@
 """Compile the native kernels: `python -m canvaslm.kernels.build`; the package's own build does it.
 
-One library for each instruction set this compiler can write for, beside this file. It needs nothing
-but Python and a C++20 compiler, so the build hook can run it before anything is installed.
+One library for each instruction set this compiler can write for, in kernels/cpu or the folder that
+CANVASLM_LIBRARIES names. It needs nothing but Python and a C++20 compiler, so the build hook can
+run it before anything is installed. A library holds a digest of what it was made from: `stale`
+tells whether that has changed.
+
+  python -m canvaslm.kernels.build [--stale] [set ...] [-- compiler flags]
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,7 +36,23 @@ UNSPECIAL = ("probe.cpp", "pool.cpp")  # the same in every library
 
 
 def library(name: str) -> Path:
-    return HERE / f"kernels_{name}.so"
+    return Path(os.environ.get("CANVASLM_LIBRARIES") or HERE) / f"kernels_{name}.so"
+
+
+def digest() -> str:
+    """Of the sources beside this file, and of how they are compiled."""
+    made = hashlib.sha256(repr((COMMON, SETS)).encode())
+    for file in sorted(SOURCE.iterdir()):
+        made.update(file.name.encode() + b"\0" + file.read_bytes())
+    return made.hexdigest()[:16]
+
+
+def stale(name: str) -> bool:
+    """Whether a library is missing, or was made from other sources than those beside this file."""
+    if not library(name).is_file():
+        return True
+    found = re.search(rb"canvaslm-digest:(\w+)", library(name).read_bytes())
+    return found is None or found[1].decode() != digest()
 
 
 def sets() -> dict[str, list[str]]:
@@ -48,36 +70,58 @@ def compiler() -> str | None:
     return None
 
 
-def commands(cxx: str, folder: Path, flags: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """For each set the object files to make, and how."""
-    for name, special in sets().items():
-        for file in sorted(SOURCE.glob("*.cpp")):
-            own = [] if file.name in UNSPECIAL else special
-            out = folder / f"{name}_{file.stem}.o"
-            yield name, [cxx, *COMMON, *own, *flags, "-c", str(file), "-o", str(out)]
+def supported(cxx: str, flags: list[str]) -> bool:
+    """Whether the compiler knows them: those of AMX came late."""
+    command = [cxx, "-std=c++20", *flags, "-fsyntax-only", "-x", "c++", os.devnull]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def build(*, flags: list[str] | None = None, only: str | None = None) -> list[Path]:
-    """Compile and link; returns the libraries. Raises RuntimeError with the compiler's words."""
-    cxx, flags = compiler(), flags or []
+def commands(cxx: str, name: str, folder: Path, flags: list[str]) -> Iterator[list[str]]:
+    """How the object files of one set are made."""
+    for file in sorted(SOURCE.glob("*.cpp")):
+        own = [] if file.name in UNSPECIAL else sets()[name]
+        mark = [f'-DCANVASLM_DIGEST="{digest()}"'] if file.name == "probe.cpp" else []
+        out = folder / f"{name}_{file.stem}.o"
+        yield [cxx, *COMMON, *own, *mark, *flags, "-c", str(file), "-o", str(out)]
+
+
+def build(
+    *, flags: Sequence[str] = (), only: Sequence[str] = (), stale_only: bool = False
+) -> list[Path]:
+    """Compile and link; returns all libraries asked for, new or not.
+
+    Sets that the compiler knows nothing of are left out. Raises RuntimeError with the compiler's
+    words.
+    """
+    wanted = [name for name in sets() if not only or name in only]
+    due = [name for name in wanted if not stale_only or stale(name)]
+    if due:
+        compile_sets(due, list(flags))
+    return [library(name) for name in wanted if library(name).is_file()]
+
+
+def compile_sets(names: list[str], flags: list[str]) -> None:
+    cxx = compiler()
     if cxx is None:
-        raise RuntimeError("no C++ compiler was found: install g++ or set CXX")
+        raise RuntimeError("no C++ compiler was found: install g++, or name one in CXX")
+    names = [name for name in names if supported(cxx, sets()[name])]
+    if not names:
+        raise RuntimeError(f"{cxx} does not compile C++20: install g++ 10 or newer")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        made = [one for one in commands(cxx, folder, flags) if only in (None, one[0])]
+        made = {name: list(commands(cxx, name, folder, flags)) for name in names}
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(run, [command for _, command in made]))
-        names = list(dict.fromkeys(name for name, _ in made))
-        for name in names:
-            objects = [command[-1] for owner, command in made if owner == name]
+            list(pool.map(run, [command for each in made.values() for command in each]))
+        for name, each in made.items():
             part = folder / library(name).name
+            objects = [command[-1] for command in each]
             run([cxx, "-shared", "-pthread", *flags, *objects, "-o", str(part)])
             replace(part, library(name))
-    return [library(name) for name in names]
 
 
 def replace(source: Path, target: Path) -> None:
     """Put a file in its place in one go: a process that has the old one mapped keeps it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_suffix(f".{os.getpid()}")
     shutil.copy2(source, beside)
     beside.replace(target)
@@ -90,9 +134,20 @@ def run(command: list[str]) -> None:
 
 
 def main() -> None:
-    only = sys.argv[1] if len(sys.argv) > 1 else None
-    for path in build(only=only):
-        sys.stdout.write(f"{path.relative_to(HERE.parent)} {path.stat().st_size / 1e3:.0f} kB\n")
+    words = sys.argv[1:]
+    end = words.index("--") if "--" in words else len(words)
+    names, flags = [word for word in words[:end] if word != "--stale"], words[end + 1 :]
+    unknown = [name for name in names if name not in sets()]
+    if unknown:
+        raise SystemExit(
+            f"no such instruction set here: {unknown[0]}; there are {', '.join(sets())}"
+        )
+    try:
+        paths = build(only=names, flags=flags, stale_only="--stale" in words[:end])
+    except RuntimeError as error:
+        raise SystemExit(str(error)) from None
+    for path in paths:
+        sys.stdout.write(f"{path} {path.stat().st_size / 1e3:.0f} kB\n")
 
 
 if __name__ == "__main__":

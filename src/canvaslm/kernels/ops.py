@@ -36,16 +36,32 @@ class RowOperations(Protocol):
         """h = (h + x / rms(x) * weight) * scalar, in place."""
         ...
 
-    def gate(self, gate_up_TJ: Tensor, kind: Kind) -> Rows:
-        """rows(gelu(gate) * up) of [T, 2 I], gate first; gelu is tanh's form."""
+    def add_both(
+        self,
+        h_TD: Tensor,
+        one_TD: Tensor,
+        other_TD: Tensor,
+        weights: tuple[Tensor, Tensor, Tensor],
+        *,
+        eps: float,
+        scalar: float = 1.0,
+    ) -> None:
+        """`add_normed` of what two branches came to: x = normed(one) + normed(other), in one pass.
+
+        The weights [D] are those of one, of other, and of x. Both branches may be overwritten.
+        """
+        ...
+
+    def gate(self, gate_TI: Tensor, up_TI: Tensor, kind: Kind) -> Rows:
+        """rows(gelu(gate) * up); gelu is tanh's form. Both may be views with contiguous rows."""
         ...
 
     def turn(
         self,
-        raw_TJ: Tensor,
+        q_TJ: Tensor,
+        k_TJ: Tensor,
+        v_TJ: Tensor,
         *,
-        heads: int,
-        kv_heads: int,
         q_norm_d: Tensor,
         k_norm_d: Tensor,
         cos_Th: Tensor,
@@ -55,11 +71,11 @@ class RowOperations(Protocol):
         k_out_GTd: Tensor,
         v_out_GTd: Tensor,
     ) -> None:
-        """Heads normalised and turned: raw holds q heads, then k, then v heads (or none: v is k).
+        """Heads of q [T, H d] and of k and v [T, G d] normalised and turned.
 
         q and k are rms-normalised, weighted and turned in pairs (i, i + d/2) by cos and sin
-        [T, d/2]; v is rms-normalised only. The outputs are float32 or bfloat16; they may be views
-        whose rows are contiguous.
+        [T, d/2]; v is rms-normalised only, and may be k. All may be views with contiguous rows. The
+        outputs are float32 or bfloat16, all three the same.
         """
         ...
 
@@ -121,21 +137,38 @@ class ExpertOperations(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class QuantisedKV:
+    """K and V of n tokens, int8 [G, n, d] strided in G and n: x = q * scale, float32 [G, n].
+
+    Scales have a stride of 1 in n.
+    """
+
+    keys: Tensor
+    values: Tensor
+    key_scale: Tensor
+    value_scale: Tensor
+
+
+Segment = tuple[Tensor, Tensor] | QuantisedKV
+
+
 class AttentionOperations(Protocol):
     def attend(
         self,
         q_HNd: Tensor,
-        segments: Sequence[tuple[Tensor, Tensor]],
+        segments: Sequence[Segment],
         *,
         before: int | None = None,
         window: int | None = None,
     ) -> Tensor:
         """softmax(q k^T) v over all segments at once: float32 [N, H, d]; the scale is 1.
 
-        Segments are K and V [G, n, d], float32 or bfloat16, strided in G and n; q is of the same
-        type, strided in H and N. With `before` the last N keys are the queries' own and the pass
-        is causal: query i sees keys up to before + i, with a `window` no further back than
-        before + i - window + 1. Without it every query sees every key.
+        Segments are K and V [G, n, d], strided in G and n, all of the type of q, float32 or
+        bfloat16, or all int8 with scales; q is strided in H and N. With `before` the last N keys
+        are the queries' own and the pass is causal: query i sees keys up to before + i, with a
+        `window` no further back than before + i - window + 1. Without it every query sees every
+        key.
         """
         ...
 

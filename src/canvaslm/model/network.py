@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from canvaslm.kernels.ops import Belief
@@ -58,8 +59,11 @@ class Network(Protocol):
 
     @property
     def embedding(self) -> Tensor:
-        """[V, D]; its device and dtype are the network's."""
+        """[V, D]; where it is rounded, made anew for who asks, so a device is asked for alone."""
         ...
+
+    @property
+    def device(self) -> torch.device: ...
 
     @property
     def head(self) -> FusedHead | None:

@@ -161,6 +161,10 @@ class Transformer(nn.Module):
         self.norm = RMSNorm(size, eps=eps)
         self.self_conditioning = SelfConditioning(size, config.intermediate_size, eps=eps)
 
+    @property
+    def device(self) -> torch.device:
+        return self.embedding.device
+
     def encode(self, ids_BN: Tensor, positions_BN: Tensor, attend: Attend) -> Tensor:
         """Causal mode: plain embeddings; what `attend` does with k and v makes the prefix."""
         return self.run(self.embed(ids_BN), positions_BN, attend, causal=True)

@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from canvaslm.cache.attend import SCORE_LIMIT
@@ -20,14 +19,16 @@ from canvaslm.cache.pages import Pool, Prefix
 from canvaslm.engine.decide.beside import Beside
 from canvaslm.engine.decide.layout import Read
 from canvaslm.engine.encode import extend_all
-from canvaslm.model.fused import Fused
+from canvaslm.model.native import Native
 from canvaslm.model.network import Network
+from canvaslm.model.presets import parameter_count
 
 # B rows, N own tokens, L canvas, D hidden, K labels
 
 STEP = 4  # own tokens are padded to multiples of it
 FEWEST = 4  # rows that always run together
 MOST = 64
+SMALL = 1 << 24  # parameters
 
 
 def together(network: Network, pool: Pool) -> int:
@@ -35,7 +36,7 @@ def together(network: Network, pool: Pool) -> int:
 
     Tried out on a network of small products; a larger one gains less from company.
     """
-    if not isinstance(network, Fused):
+    if not isinstance(network, Native) or parameter_count(network.config) > SMALL:
         return 1
     vocabulary, length = network.config.vocab_size, 4 * STEP
     ids = [(7 + 31 * i * i) % vocabulary for i in range(24 * length)]
@@ -108,7 +109,8 @@ def hidden(network: Network, prefix: Prefix, reads: Sequence[Read]) -> Tensor:
 
 def label_logits(network: Network, hidden_D: Tensor, labels: Sequence[int]) -> Tensor:
     """`unembed` of these tokens alone: float32 [K], soft-capped."""
-    weight_KD = network.embedding[torch.tensor(labels, device=hidden_D.device)]
-    logits_K = F.linear(hidden_D[None], weight_KD)[0].float()
+    weight_KD = network.embedding[torch.tensor(labels, device=hidden_D.device)].to(hidden_D.dtype)
+    # each label by itself: a matrix product's bits depend on their order
+    logits_K = (weight_KD.float() * hidden_D.float()).sum(dim=-1)
     cap = network.config.softcap
     return logits_K if cap is None else torch.tanh(logits_K / cap) * cap

@@ -85,7 +85,8 @@ def matrix(weight: Weight) -> Matrix:
 def unpacked(rows: Rows) -> Tensor:
     """The rows' numbers again, float32 [T, K]: for tests and for whoever wants to look."""
     step = {"float32": 1, "bfloat16": 2, "int8": 4}[rows.kind]
-    blocks = rows.data.view(rows.data.shape[0], -1, LANES, step)
+    count, numbers = rows.data.shape
+    blocks = rows.data.view(count, numbers // (LANES * step), LANES, step)
     flat_TK = blocks.permute(0, 2, 1, 3).flatten(0, 1).flatten(1)[: rows.count, : rows.width]
     if rows.scale is None:
         return flat_TK.float()

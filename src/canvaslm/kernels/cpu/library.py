@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
@@ -25,28 +26,40 @@ def built() -> list[InstructionSet]:
 
 def runnable() -> list[InstructionSet]:
     """Those of them that this machine can run, best last."""
-    there = built()
-    if not there:
-        return []
-    best = ctypes.CDLL(str(path_of(there[0]))).canvaslm_best()
-    return [name for name in there if SETS.index(name) <= best]
+    for name in built():
+        try:
+            best = ctypes.CDLL(str(path_of(name))).canvaslm_best()
+        except (OSError, AttributeError):  # damaged: opening it says so
+            continue
+        return [name for name in built() if SETS.index(name) <= best]
+    return []
 
 
 def path_of(name: str) -> Path:
-    return HERE / f"kernels_{name}.so"
+    """In this folder, or the one that CANVASLM_LIBRARIES names."""
+    return Path(os.environ.get("CANVASLM_LIBRARIES") or HERE) / f"kernels_{name}.so"
 
 
 @cache
-def open_library(name: InstructionSet) -> ctypes.CDLL:
-    """The library for one instruction set. Raises ParameterError where it cannot run."""
+def open_library(name: InstructionSet, *, checked: bool = True) -> ctypes.CDLL:
+    """The library for one instruction set. Raises ParameterError where it cannot run.
+
+    Unchecked, it opens whatever the machine is: for one that emulates what it lacks.
+    """
     if name not in built():
         raise ParameterError(
             f"no kernels were compiled for {name!r}: install a C++ compiler and run "
             "`python -m canvaslm.kernels.build`"
         )
-    library = ctypes.CDLL(str(path_of(name)))
-    best = library.canvaslm_best()  # where tiles are there, this asks the system for them, too
-    if SETS.index(name) > best:
+    try:
+        library = ctypes.CDLL(str(path_of(name)))
+        best = library.canvaslm_best()  # where tiles are there, this asks the system for them, too
+    except (OSError, AttributeError) as error:
+        raise ParameterError(
+            f"the kernels for {name!r} cannot be loaded ({error}): run "
+            "`python -m canvaslm.kernels.build` again"
+        ) from None
+    if checked and SETS.index(name) > best:
         raise ParameterError(f"this machine has no {name}: its best is {SETS[best]}")
     return library
 

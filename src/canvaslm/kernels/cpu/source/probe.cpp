@@ -2,11 +2,18 @@
 // instructions in every library, so it may be asked before anything else.
 #include "api.h"
 
+#if !defined(CANVASLM_DIGEST)
+#define CANVASLM_DIGEST "unknown"
+#endif
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
+
+// Which sources this library was made from; kernels/build.py looks for the mark in the file.
+CANVASLM_API const char* canvaslm_digest() { return "canvaslm-digest:" CANVASLM_DIGEST; }
 
 // 0 plain, 1 avx2, 2 avx512 (VNNI and BF16), 3 amx (int8 and bf16)
 CANVASLM_API int canvaslm_best() {

@@ -1,0 +1,99 @@
+"""`canvaslm quantize`: a checkpoint folder in fewer bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from canvaslm.cli import options, output
+
+if TYPE_CHECKING:
+    from canvaslm.checkpoint.folder import Checkpoint
+    from canvaslm.engine.quantised.report import Report
+    from canvaslm.engine.quantised.rounder import Importance
+
+
+def quantize(
+    model: Annotated[
+        str, typer.Argument(help="The folder or hub id to round.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Argument(help="The folder to write.", show_default=False)],
+    experts: Annotated[
+        Literal["int4", "mxfp4", "int8", "keep"], typer.Option(help="Of the mixture of experts.")
+    ] = "int4",
+    dense: Annotated[
+        Literal["int8", "int4", "keep"], typer.Option(help="Of attention and the dense MLPs.")
+    ] = "int8",
+    embedding: Annotated[
+        Literal["bf16", "int8", "keep"], typer.Option(help="Of the vocabulary.")
+    ] = "bf16",
+    group: Annotated[
+        int | None,
+        typer.Option(
+            help="Inputs of an int4 weight that share a scale: 64 or 32.",
+            show_default="64, and 32 where 64 does not divide",
+        ),
+    ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            help="A text: inputs that are large while it is read are rounded the more carefully.",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a checkpoint that is there already.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Round a checkpoint's weights and write them as a folder that `load` reads.
+
+    Router, norms, scalars and self-conditioning are kept. The layout is that of compressed-tensors.
+    How far the outputs of each kind of matrix move is printed and written beside the weights.
+    """
+    from rich.progress import DownloadColumn, TimeRemainingColumn
+
+    from canvaslm.checkpoint.folder import open_checkpoint
+    from canvaslm.cli.progress import bar
+    from canvaslm.engine.quantised.write import quantise_folder
+    from canvaslm.quant.scheme import Scheme
+
+    scheme = Scheme(experts=experts, dense=dense, embedding=embedding, group=group)
+    source = open_checkpoint(model)
+    with bar(DownloadColumn(), TimeRemainingColumn()) as progress:
+        task = progress.add_task("rounding", total=None)
+        report = quantise_folder(
+            source,
+            out,
+            scheme,
+            importance=_importance(source, calibrate),
+            overwrite=overwrite,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    if as_json:
+        output.write_json({"path": str(out), **report.document()})
+    else:
+        _show(out, report)
+
+
+def _importance(source: Checkpoint, calibrate: Path | None) -> Importance | None:
+    if calibrate is None:
+        return None
+    from canvaslm.engine.quantised.importance import measure_importance, read_text
+
+    return measure_importance(source, read_text(source, calibrate))
+
+
+def _show(out: Path, report: Report) -> None:
+    table = output.figures("relative output error", "layer", *report.whole)
+    for layer, kinds in report.layers.items():
+        table.add_row(str(layer), *(_percent(kinds.get(kind)) for kind in report.whole))
+    table.add_row("all", *map(_percent, report.whole.values()))
+    output.console().print(table)
+    typer.echo(f"{out}: {report.bytes_after / 1e6:,.1f} MB, was {report.bytes_before / 1e6:,.1f}")
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f} %"

@@ -1,0 +1,118 @@
+"""The memory that a model needs, planned before it is taken."""
+
+from pathlib import Path
+
+import pytest
+
+import canvaslm
+from canvaslm.checkpoint import Checkpoint, open_checkpoint
+from canvaslm.engine import plan as plans
+from canvaslm.engine.create import new_checkpoint
+from canvaslm.engine.memory import available_memory, group_room
+from canvaslm.engine.plan import RESERVE, check_memory, plan
+from canvaslm.engine.quantised.read import arranged, quantise_model
+from canvaslm.engine.quantised.write import quantise_folder
+from canvaslm.errors import OutOfMemoryError, ParameterError
+from canvaslm.model.presets import PRESETS, preset, reduced
+from canvaslm.quant.scheme import SCHEMES
+
+SMALL = reduced(preset("pocket"), layers=3)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    return open_checkpoint(new_checkpoint(SMALL, tmp_path_factory.mktemp("plan") / "model"))
+
+
+@pytest.mark.parametrize("quant", ["int4", "int8", "mxfp4"])
+def test_planned_weights_are_those_in_memory(
+    source: Checkpoint, tmp_path: Path, quant: str
+) -> None:
+    state = quantise_model(source, SCHEMES[quant])
+    planned = sum(plan(source, quant=quant).weights.values())
+    assert planned == pytest.approx(arranged(state), rel=0.01)
+    quantise_folder(source, tmp_path / "out", SCHEMES[quant])
+    stored = sum(plan(open_checkpoint(tmp_path / "out")).weights.values())
+    assert stored == pytest.approx(planned, rel=0.03)  # norms are float32 in memory
+
+
+def test_sliding_layers_are_bounded_by_their_window_and_full_ones_grow() -> None:
+    config = PRESETS["26b-a4b"]
+    sliding, full = config.layers[0], config.layers[-1]
+    long, longer = 16_384, 32_768
+    assert plans.kv_bytes(sliding, long, config) == plans.kv_bytes(sliding, longer, config)
+    assert plans.kv_bytes(full, longer, config) == longer * 2 * 2 * 2 * 512
+    assert plans.kv_bytes(sliding, 300, config) == 512 * 2 * 2 * 8 * 256
+
+
+def test_more_context_and_more_at_a_time_take_more(source: Checkpoint) -> None:
+    one, long = plan(source, context=256), plan(source, context=8192)
+    two = plan(source, context=256, batch=2)
+    assert long.kv > one.kv
+    assert (two.kv, two.head) == (2 * one.kv, 2 * one.head)
+    assert one.head == 256 * SMALL.vocab_size * 2
+    assert one.total == sum(one.parts.values())
+
+
+def test_too_little_memory_is_refused_with_the_numbers_and_what_would_fit(
+    source: Checkpoint,
+) -> None:
+    need = plan(source)
+    assert check_memory(source, available=need.total) == plan(source, available=need.total)
+    shorter = plan(source, context=SMALL.max_positions // 2)
+    with pytest.raises(OutOfMemoryError, match=r"GB are needed.*experts.*kv.*free: context=4096"):
+        check_memory(source, available=shorter.total)
+    short, rounded = plan(source, context=256), plan(source, quant="int4")
+    assert rounded.total > short.total - sum(need.weights.values())
+    room = plan(source, quant="int4").total
+    with pytest.raises(OutOfMemoryError, match="quant='int4' would fit"):
+        check_memory(source, available=room)
+    with pytest.raises(OutOfMemoryError, match="free some memory, or take a smaller model"):
+        check_memory(source, available=RESERVE)
+
+
+@pytest.mark.parametrize("context", [255, 8193, True, "long"])
+def test_a_context_that_the_model_does_not_have(source: Checkpoint, context: object) -> None:
+    with pytest.raises(ParameterError, match="context must be"):
+        plan(source, context=context)  # type: ignore[arg-type]
+
+
+def test_loading_plans_first(source: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "available_memory", lambda: 1000)
+    with pytest.raises(OutOfMemoryError, match="are needed"):
+        canvaslm.load(source.path, quant="int4")
+    with pytest.raises(ParameterError, match="would have no effect"):
+        canvaslm.load(source.path, context=512)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"quant": "q4"}, "quant must be one of int4"),
+        ({"quant": "int4", "device": "cuda"}, "run on the CPU"),
+        ({"quant": "int4", "dtype": "float16"}, "types of their own"),
+    ],
+)
+def test_settings_that_quantised_weights_do_not_have(
+    source: Checkpoint, settings: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(ParameterError, match=reason):
+        canvaslm.load(source.path, **settings)  # type: ignore[arg-type]
+
+
+def test_a_containers_limit_counts(tmp_path: Path) -> None:
+    system = tmp_path / "meminfo"
+    system.write_text("MemTotal: 100 kB\nMemAvailable:  50 kB\n")
+    assert available_memory(system, tmp_path) == 50 * 1024
+    (tmp_path / "memory.max").write_text("40000\n")
+    (tmp_path / "memory.current").write_text("30000\n")
+    (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 5000\n")
+    assert available_memory(system, tmp_path) == 15_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert available_memory(system, tmp_path) == 50 * 1024
+    older = tmp_path / "older" / "memory"
+    older.mkdir(parents=True)
+    (older / "memory.limit_in_bytes").write_text("9000\n")
+    (older / "memory.usage_in_bytes").write_text("4000\n")
+    assert group_room(tmp_path / "older") == 5000
+    assert available_memory(tmp_path / "nowhere", tmp_path) > 0
