@@ -292,7 +292,7 @@ def cases(ops: Operations, sizes: Sizes) -> dict[str, Callable[[], Case]]:
 
 
 @torch.inference_mode()
-def measure(case: Case, peaks: Peaks, *, repeat: int, seconds: float) -> Row:
+def measure(case: Case, probe: Callable[[], Peaks], *, repeat: int, seconds: float) -> Row:
     """All who compute it in turn, so that what else the machine does falls on each."""
     taken: dict[str, list[float]] = {who: [] for who in case.calls}
     until = time.perf_counter() + seconds
@@ -303,6 +303,7 @@ def measure(case: Case, peaks: Peaks, *, repeat: int, seconds: float) -> Row:
             taken[who].append(time.perf_counter() - begun)
         if turn > 0 and time.perf_counter() > until:
             break
+    peaks = probe()
     medians = {who: statistics.median(times[1:]) for who, times in taken.items()}
     ours, floor = next(iter(medians.values())), case.work.floor(peaks)
     return Row(
@@ -353,9 +354,16 @@ def main() -> None:
     torch.manual_seed(0)
     ops, sizes = operations(given.kernels), Sizes.scaled(given.scale)
     peaks, rows = measure_ceilings(quick=given.quick), []
+
+    def probe() -> Peaks:
+        """The best that was seen so far: other work may disturb any of them."""
+        nonlocal peaks
+        peaks = peaks.or_better(measure_ceilings(quick=given.quick))
+        return peaks
+
     for name, make in cases(ops, sizes).items():
         if given.only is None or name in given.only:
-            rows.append(measure(make(), peaks, repeat=given.repeat, seconds=given.seconds))
+            rows.append(measure(make(), probe, repeat=given.repeat, seconds=given.seconds))
     found = {"kernels": ops.name, "peaks": asdict(peaks), "rows": [asdict(row) for row in rows]}
     sys.stdout.write((json.dumps(found, indent=1) if given.json else table(rows)) + "\n")
 

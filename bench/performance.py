@@ -1,6 +1,6 @@
 """All speeds of the project in one go: measured part by part, kept, and written into the docs.
 
-    python bench/performance.py FOLDER --write docs [--cache performance-runs] [--again step ...]
+    python bench/performance.py FOLDER --write docs [--cache runs/performance] [--again step ...]
         [--only step kernels ...] [--quick]
 
 FOLDER is a full-size checkpoint: `canvaslm new --preset 26b-a4b --quant int4 FOLDER`. Each part
@@ -107,7 +107,7 @@ def main() -> None:
     """Measure what is missing, print the report, and write it where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folder", help="a full-size checkpoint")
-    parser.add_argument("--cache", type=Path, default=Path("performance-runs"))
+    parser.add_argument("--cache", type=Path, default=Path("runs/performance"))
     parser.add_argument("--only", nargs="+", help="parts to measure")
     parser.add_argument("--again", nargs="+", default=[], help="parts to measure anew")
     parser.add_argument("--repeat", type=int, default=5)

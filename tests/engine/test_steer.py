@@ -235,7 +235,7 @@ def test_a_failure_gives_the_pages_of_all_choices_back(
     def fail(*_: object) -> None:
         raise RuntimeError("the network broke")
 
-    monkeypatch.setattr(lm.network, "unembed", fail)
+    monkeypatch.setattr(lm.network, "denoise", fail)
     with pytest.raises(RuntimeError, match="broke"):
         ask(lm, n=3)
     assert lm.pool.in_use == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -47,7 +49,7 @@ def bench(
         int | None, typer.Option(min=1, help="Of a canvas.", show_default="the model's")
     ] = None,
     repeat: Annotated[int, typer.Option(min=1, help="Passes that count.")] = 5,
-    warmup: Annotated[int, typer.Option(min=0, help="Passes before those.")] = 1,
+    warmup: Annotated[int, typer.Option(min=1, help="Passes before those.")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, show_default="all cores")] = None,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
@@ -75,20 +77,20 @@ def bench(
         warmup=warmup,
         fill=fill,
     )
-    peaks = measure_ceilings(quick=quick)
+    probe = partial(measure_ceilings, quick=quick)
     if what == "generate":
         from canvaslm.measure.bench import measure_answers
 
         document = measure_answers(
             lm,
             setting,
-            peaks=peaks,
+            probe=probe,
             mode=mode or "diffusion",
             tokens=max_tokens or lm.config.canvas_length,
             max_steps=max_steps,
         )
     else:
-        document = _measure(lm, what, setting, peaks)
+        document = _measure(lm, what, setting, probe)
     _show({"model": model or "embedded"} | document, as_json=as_json)
 
 
@@ -121,7 +123,10 @@ def _check(
 
 
 def _measure(
-    lm: LM, what: Literal["step", "prefill", "commit", "token"], setting: Setting, peaks: Peaks
+    lm: LM,
+    what: Literal["step", "prefill", "commit", "token"],
+    setting: Setting,
+    probe: Callable[[], Peaks],
 ) -> dict[str, Any]:
     from rich.progress import MofNCompleteColumn
 
@@ -134,7 +139,7 @@ def _measure(
             lm,
             what,
             setting,
-            peaks=peaks,
+            probe=probe,
             watch=lambda done, total: progress.update(row, completed=done, total=total),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from canvaslm.engine.lm import LM
@@ -20,12 +20,21 @@ Watch = Callable[[int, int], None]  # passes done, and in all
 
 
 def measure(
-    lm: LM, what: Pass, setting: Setting, *, peaks: Peaks, watch: Watch = lambda done, total: None
+    lm: LM,
+    what: Pass,
+    setting: Setting,
+    *,
+    probe: Callable[[], Peaks],
+    watch: Watch = lambda done, total: None,
 ) -> dict[str, Any]:
     """Time a pass and return the document that `canvaslm bench` prints.
 
-    Raises ContextLengthError where prefix and canvas do not fit the model's context.
+    `probe` is asked for the machine's peaks before and after, and the best of both count. At least
+    one pass has to warm up: what comes before it is not told apart from it. Raises
+    ContextLengthError where prefix and canvas do not fit the model's context.
     """
+    assert setting.warmup > 0
+    before = probe()
     watched = Watched(lm)
     seconds: list[float] = []
     total = setting.warmup + setting.repeat
@@ -36,6 +45,9 @@ def measure(
         if number > setting.warmup:
             seconds.append(spent)
         watch(number, total)
+    follows = speed(lm, what, setting, Spread.of(seconds).median)
+    memory = peak_memory()  # before the probe takes its own
+    peaks = before.or_better(probe())
     whole = sum(seconds) / len(seconds)
     each = {name: spent / len(seconds) for name, spent in watched.seconds().items()}
     work = work_of(lm, what, setting)
@@ -47,14 +59,20 @@ def measure(
         "bytes": sum(one.bytes for one in work.values()),
         "parts": {name: asdict(one) for name, one in found.items()},
     }
-    document |= speed(lm, what, setting, Spread.of(seconds).median)
-    return document | {"peak_memory_bytes": peak_memory()}
+    return document | follows | {"peak_memory_bytes": memory}
 
 
 def measure_answers(
-    lm: LM, setting: Setting, *, peaks: Peaks, mode: Mode, tokens: int, max_steps: int | None
+    lm: LM,
+    setting: Setting,
+    *,
+    probe: Callable[[], Peaks],
+    mode: Mode,
+    tokens: int,
+    max_steps: int | None,
 ) -> dict[str, Any]:
     """Time whole answers to a prompt of random ids."""
+    peaks = probe()
     prompt = random_ids(lm, 1, setting.prefix, seed=setting.seed)[0].tolist()
     params = Params(max_tokens=tokens, seed=setting.seed, max_steps=max_steps)
     usages = [
@@ -97,7 +115,7 @@ def speed(lm: LM, what: Pass, setting: Setting, seconds: float) -> dict[str, Any
         return {"tokens_per_second": setting.canvas * setting.rows / seconds}
     if what == "token":
         return {"tokens_per_second": setting.rows / seconds}
-    once = Setting(**asdict(setting) | {"repeat": 1, "warmup": 0})
+    once = replace(setting, repeat=1, warmup=0, fill="random")
     (commit,) = time_passes(lm, "commit", once)
     return {
         "seconds_per_commit": commit,

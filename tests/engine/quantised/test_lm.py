@@ -50,5 +50,6 @@ def test_decisions_scores_and_rewriting(lm: LM) -> None:
     assert set(answers.answers) == {"a", "b"}
     assert lm.score("def f(x):").tokens
     assert lm.elbo("hello", "world", samples=2).mean < 0
-    assert lm.infill("def f(x):", "\n", max_gap=4, params=Params(seed=1)).text.startswith("def f(x):")
+    filled = lm.infill("def f(x):", "\n", max_gap=4, params=Params(seed=1))
+    assert filled.document.startswith("def f(x):")
     assert lm.repair("a red square", params=Params(seed=1)).text
