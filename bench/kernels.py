@@ -35,6 +35,7 @@ from canvaslm.quant.synthetic import codes, normal, scales
 # T tokens, D hidden, N outputs, K inputs, I intermediate, E experts, V vocabulary, S keys
 
 BEYOND = 640 << 20  # bytes that weights are rotated through
+MOST = 32  # of small matrices
 TEMPERATURE, SOFTCAP = 0.6, 30.0
 Call = Callable[[int], object]
 """One operation; the argument is the number of the turn, which chooses its weights."""
@@ -118,8 +119,8 @@ def drawn(table: Any, shape: tuple[int, ...], dtype: torch.dtype, seed: int) -> 
 
 
 def rotating(make: Callable[[int], Any], size: int) -> Callable[[int], Any]:
-    """Enough of them that no cache holds all; the turn chooses one."""
-    several = [make(seed) for seed in range(max(1, -(-BEYOND // size)))]
+    """Enough of them that no cache holds all, at full size; the turn chooses one."""
+    several = [make(seed) for seed in range(min(max(1, -(-BEYOND // size)), MOST))]
     return lambda turn: several[turn % len(several)]
 
 

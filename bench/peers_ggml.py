@@ -60,7 +60,7 @@ class Ggml:
         return function(*arguments)
 
     def context(self) -> c_void_p:
-        return c_void_p(self.call("ggml_init", Parameters(1 << 20, None, True)))
+        return c_void_p(self.call("ggml_init", Parameters(64 << 20, None, True)))
 
     def tensor(self, context: c_void_p, kind: int, *sizes: int) -> c_void_p:
         sizes = (*sizes, *(1,) * (3 - len(sizes)))
