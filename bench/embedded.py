@@ -1,8 +1,8 @@
-"""The embedded model's tokens a second, now and in an earlier revision, in turn.
+"""The embedded model's tokens a second: in an earlier revision, now, and in 8 bits, in turn.
 
     python bench/embedded.py [--before REVISION] [--tasks scenes sudoku json] [--repeat 5]
 
-Each round runs one process of either, on the same weights, held-out prompts and seeds. The earlier
+Each round runs one process of each, on the same weights, held-out prompts and seeds. The earlier
 one is taken out of git; by default the last before there were compiled kernels.
 """
 
@@ -23,20 +23,21 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parent / "src"
-BEFORE = "7dda3a3"
+BEFORE = "cffec71"
 PROMPTS = 8
 
 
-def answer(folder: str, names: list[str], threads: int) -> dict[str, dict[str, float]]:
+def answer(folder: str, given: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Tokens, seconds and steps of some answers by task; runs in either revision."""
     import torch
 
     import canvaslm
     from canvaslm import Params, tasks
 
-    torch.set_num_threads(threads)
-    lm, found = canvaslm.load(folder), {}
-    for name in names:
+    torch.set_num_threads(given.threads)
+    options = {"quant": given.quant} if given.quant else {}  # the earlier one does not know it
+    lm, found = canvaslm.load(folder, **options), {}
+    for name in given.tasks:
         rng, cases = random.Random(0), tasks.get(name)
         bins = [cases.bins[i % len(cases.bins)] for i in range(PROMPTS)]
         prompts = [cases.sample(rng, split="test", bin=bin).prompt for bin in bins]
@@ -64,11 +65,12 @@ def extract(revision: str, folder: Path) -> Path:
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
-        sources = {"before": extract(given.before, Path(scratch)), "now": SOURCE}
-        rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in sources}
+        earlier = extract(given.before, Path(scratch))
+        sides = {"before": (earlier, None), "now": (SOURCE, None), "int8": (SOURCE, "int8")}
+        rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
         for _ in range(given.repeat):
-            for name, source in sources.items():
-                rounds[name].append(run(source, given))
+            for name, (source, quant) in sides.items():
+                rounds[name].append(run(source, quant, given))
     found: dict[str, Any] = {"before": given.before, "threads": given.threads}
     for what, over in (("tokens_per_second", "tokens"), ("seconds_per_step", "steps")):
         found[what] = {
@@ -84,9 +86,10 @@ def median(rounds: list[dict[str, Any]], task: str, over: str) -> float:
     return statistics.median(each if over == "tokens" else [1 / value for value in each])
 
 
-def run(source: Path, given: argparse.Namespace) -> dict[str, Any]:
+def run(source: Path, quant: str | None, given: argparse.Namespace) -> dict[str, Any]:
     weights = str(SOURCE / "canvaslm" / "pocket")
     options = ["--worker", weights, "--threads", str(given.threads), "--tasks", *given.tasks]
+    options += ["--quant", quant] if quant else []
     done = subprocess.run(
         [sys.executable, __file__, *options],
         env=os.environ | {"PYTHONPATH": str(source)},
@@ -106,9 +109,10 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5, help="rounds")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--quant", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.worker:
-        found: dict[str, Any] = answer(given.worker, given.tasks, given.threads)
+        found: dict[str, Any] = answer(given.worker, given)
     else:
         found = measure(given)
     sys.stdout.write(json.dumps(found, indent=1) + "\n")

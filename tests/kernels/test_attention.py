@@ -170,6 +170,32 @@ def test_bits_depend_on_neither_threads_nor_other_rows(
 
 
 @SETS
+@pytest.mark.parametrize("size", [6, 48, 62, 512])
+@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_few_rows_have_the_bits_of_many(
+    name: InstructionSet, dtype: torch.dtype, int8: bool, size: int
+) -> None:
+    """Though few read K and V where they lie and many have them packed."""
+    lengths = (20, 3) if is_emulated(name) else (130, 1, 300, 18)
+    case = Case(count=18, size=size, lengths=lengths, dtype=dtype, int8=int8)
+    attention, q, segments = native(name), case.q(), case.segments()
+    together = attention.attend(q, segments)
+    for count in (1, 2, 3, 8, 16):
+        assert torch.equal(attention.attend(q[:, :count], segments), together[:count])
+
+
+@SETS
+@pytest.mark.parametrize("count", [1, 3])
+def test_few_rows_with_a_mask(name: InstructionSet, count: int) -> None:
+    for before, window in ((140, None), (140, 7), (600, 150), (600, None)):
+        if is_emulated(name) and before > 140:
+            continue
+        mask = {"before": before, "window": window}
+        agree(native(name), Case(count=count, lengths=(before, count), size=48, mask=mask))
+
+
+@SETS
 def test_scores_far_apart_neither_overflow_nor_vanish(name: InstructionSet) -> None:
     keys = torch.zeros(1, 300, 2)
     keys[0, :, 0] = torch.linspace(-3000, 3000, 300)

@@ -173,6 +173,39 @@ def test_a_row_is_the_same_alone_and_with_any_number_of_threads(
         torch.set_num_threads(before)
 
 
+def first(given: Case, tokens: int) -> Case:
+    """The same layer for the first tokens only."""
+    routing = given.weights_TX[:tokens].contiguous(), given.index_TX[:tokens].contiguous()
+    return Case(given.x_TD[:tokens].contiguous(), given.gate, given.up, given.down, *routing)
+
+
+@pytest.mark.parametrize(("hidden", "inner", "group"), [(192, 128, 64), (352, 544, 32)])
+@pytest.mark.parametrize("format", PARTNERS["int8"])
+def test_few_tokens_have_the_bits_of_many(
+    name: InstructionSet, format: Format, hidden: int, inner: int, group: int
+) -> None:
+    """However the outputs of few experts are shared out among threads."""
+    given = case(format, 20, hidden=hidden, inner=inner, group=group, experts=4)
+    native, before = Native(name), torch.get_num_threads()
+    together_TD = native(given, "int8")
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            for tokens in (1, 2, 3, 4):
+                assert torch.equal(native(first(given, tokens), "int8"), together_TD[:tokens])
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_few_tokens_and_weights_of_different_formats(name: InstructionSet) -> None:
+    other, given = case("mxfp4", 20), case("int4", 20, group=64)
+    mixed = given._replace(up=other.up, down=[*given.down[:2], *other.down[2:]])
+    native = Native(name)
+    together_TD = native(mixed, "int8")
+    assert_near(together_TD, mixed, "int8")
+    assert torch.equal(native(first(mixed, 2), "int8"), together_TD[:2])
+
+
 def test_sets_agree_to_the_bit_where_products_are_rounded_once() -> None:
     given = case("int4", 40)
     sets = [one for one in runnable() if one != "plain"]

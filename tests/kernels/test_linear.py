@@ -131,6 +131,31 @@ def test_a_row_is_alone(native: NativeLinear, kind: Kind, format: Format) -> Non
         assert torch.equal(native.linear(packed(some), matrix), all_TN[first:last])
 
 
+@pytest.mark.parametrize(("kind", "format"), PAIRS)
+@pytest.mark.parametrize("group", [32, 64])
+def test_few_rows_have_the_bits_of_many(
+    native: NativeLinear, kind: Kind, format: Format, group: int
+) -> None:
+    """Whatever their number, that of the outputs, and where the last group ends."""
+    for outputs, width in ((1, 64), (15, 192), (300, 320), (16, 704), (33, 1984)):
+        x, matrix = reference_rows(kind, 20, width), weight(format, outputs, width, group)
+        all_TN = native.linear(packed(x), matrix)
+        for count in (1, 2, 3, 4):
+            scale = None if x.scale is None else x.scale[3 : 3 + count]
+            few = Rows(kind, count, width, x.data[3 : 3 + count], scale)
+            assert torch.equal(native.linear(packed(few), matrix), all_TN[3 : 3 + count])
+
+
+def test_few_rows_take_every_mxfp4_scale(native: NativeLinear) -> None:
+    data = torch.randint(0, 256, (230, 16 * 3), dtype=torch.uint8)
+    exponents = torch.arange(230, dtype=torch.uint8)[:, None].repeat(1, 3)
+    x, matrix = reference_rows("int8", 20, 96), Weight("mxfp4", data, exponents)
+    all_TN = native.linear(packed(x), matrix)
+    assert x.scale is not None
+    one = Rows("int8", 1, 96, x.data[:1], x.scale[:1])
+    assert torch.equal(native.linear(packed(one), matrix), all_TN[:1])
+
+
 @pytest.mark.parametrize("format", PARTNERS["int8"])
 @pytest.mark.parametrize("name", instruction_sets())
 def test_integer_sums_are_exact(name: InstructionSet, format: Format) -> None:

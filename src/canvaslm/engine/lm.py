@@ -48,7 +48,7 @@ from canvaslm.model.native import Native
 from canvaslm.model.network import Network
 from canvaslm.model.presets import parameter_count
 from canvaslm.model.transformer import Transformer
-from canvaslm.quant.scheme import Scheme, scheme_of
+from canvaslm.quant.scheme import Scheme
 from canvaslm.text.tokenizer import Tokenizer
 
 # B batch, N tokens, L canvas, V vocabulary
@@ -69,8 +69,8 @@ def load(
     `device` is auto, cpu, cuda or cuda:N; `dtype` auto, float32, bfloat16, float16 or float64.
     `lm.placement` says what auto came to and why. `quant` int4, mxfp4 or int8 rounds the weights
     while they are read; a folder that `canvaslm quantize` wrote needs no `quant`. Rounded weights
-    run on the CPU. Their memory is planned for first, with `context` tokens of prompt and answer,
-    8,192 if it is not given; it limits nothing later.
+    run on the CPU. What a CPU is to hold is planned for first, with `context` tokens of prompt and
+    answer, 8,192 if it is not given; it limits nothing later.
 
     Raises CheckpointError and its kinds for a checkpoint that cannot be used, ParameterError for a
     device, dtype or quant that is not there, OutOfMemoryError if the plan does not fit, with its
@@ -79,14 +79,16 @@ def load(
     checkpoint = open_checkpoint(POCKET if path is None else path)
     if quant is not None or checkpoint.quantised:
         return load_rounded(checkpoint, device=device, dtype=dtype, quant=quant, context=context)
-    if context is not None:
-        raise ParameterError(
-            f"context={context} would have no effect: memory is planned for quantised models, so "
-            "leave it out or give quant, too"
-        )
     placement = choose(
         device, dtype, stored=checkpoint.dtype, parameters=parameter_count(checkpoint.config)
     )
+    if placement.device.type == "cpu":
+        check_memory(checkpoint, dtype=placement.dtype, context=context)
+    elif context is not None:
+        raise ParameterError(
+            f"context={context} would have no effect on {placement.device}: the memory of a CPU is "
+            "planned for, so leave it out"
+        )
     return LM(
         load_model(checkpoint, device=placement.device, dtype=placement.dtype),
         tokenizer=Tokenizer.from_folder(checkpoint.path),
@@ -109,7 +111,7 @@ def load_rounded(
             f"device={device!r}, dtype={dtype!r}: quantised weights run on the CPU, in types of "
             'their own; leave both at "auto", or load a checkpoint in floating point without quant'
         )
-    check_memory(checkpoint, quant=None if quant is None else scheme_of(quant), context=context)
+    check_memory(checkpoint, quant=quant, context=context)
     network = load_native(checkpoint, quant=quant)
     return LM(
         network,

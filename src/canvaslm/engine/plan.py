@@ -4,26 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
+
+import torch
 
 from canvaslm.cache.pages import PAGE_SIZE
 from canvaslm.checkpoint.folder import Checkpoint
 from canvaslm.checkpoint.names import is_vision, original_of
 from canvaslm.engine.checks import check_integer
+from canvaslm.engine.device import choose
 from canvaslm.engine.memory import available_memory
 from canvaslm.engine.quantised.matrices import kept_names, matrices, shapes
 from canvaslm.engine.quantised.rounder import rounded_format
-from canvaslm.errors import OutOfMemoryError
+from canvaslm.engine.quantised.write import check_source
+from canvaslm.errors import OutOfMemoryError, ParameterError
 from canvaslm.model.config import LayerConfig, ModelConfig
+from canvaslm.model.presets import parameter_count
 from canvaslm.quant.scheme import Scheme, scheme_of
 
 CONTEXT = 8192  # tokens planned for where nothing is asked, if the model has as many
 RESERVE = 300_000_000  # bytes of the program itself: Python, torch, the tokenizer
-KV_BYTES = 2  # of a number in bfloat16 pages
+BFLOAT16, FLOAT32 = 2, 4  # bytes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Bytes by purpose, and what is free. `quant` is the name of the scheme, or None."""
+    """Bytes by purpose, and what is free.
+
+    `quant` is what the weights are rounded to while they are read, `dtype` the type of floats that
+    are loaded as such; both None for a folder that is quantised.
+    """
 
     weights: Mapping[str, int]  # experts, dense, embedding, rest
     kv: int
@@ -32,7 +42,8 @@ class Plan:
     available: int
     context: int
     batch: int
-    quant: str | None
+    quant: str | Scheme | None
+    dtype: torch.dtype | None
 
     @property
     def parts(self) -> dict[str, int]:
@@ -49,8 +60,9 @@ class Plan:
 
     def describe(self) -> str:
         parts = ", ".join(f"{name} {size / 1e9:.2f}" for name, size in self.parts.items() if size)
+        kind = "" if self.dtype is None else f" as {name_of(self.dtype)}"
         return (
-            f"{self.total / 1e9:.2f} GB are needed ({parts}) with a context of {self.context:,} "
+            f"{self.total / 1e9:.2f} GB are needed{kind} ({parts}) with a context of {self.context:,} "
             f"tokens and {self.batch} at a time, and {self.available / 1e9:.2f} GB are free"
         )
 
@@ -59,30 +71,53 @@ def plan(
     checkpoint: Checkpoint,
     *,
     quant: str | Scheme | None = None,
+    dtype: torch.dtype | None = None,
     context: int | None = None,
     batch: int = 1,
     available: int | None = None,
 ) -> Plan:
     """The memory this checkpoint takes, `context` tokens of prompt and answer in every prefix.
 
-    `quant` as for `load`: None is as the files say. Nothing is read but headers. Raises
-    ParameterError for a context that the model does not have.
+    `quant` as for `load`: None is as the files say. `dtype` is the one that floats are loaded in,
+    None what `load` takes on a CPU. Nothing is read but headers. Raises ParameterError for a
+    context that the model does not have, and what rounding these files raises at its beginning.
     """
     config = checkpoint.config
     tokens = context_of(config, context)
     check_integer("batch", batch, least=1)
-    scheme = None if quant is None else scheme_of(quant)
+    scheme, loaded = None, None
+    if quant is not None:
+        scheme = scheme_of(quant)
+        check_source(checkpoint, scheme)
+        weights = made_weights(checkpoint, scheme)
+    elif checkpoint.quantised:
+        weights = stored_weights(checkpoint)
+    else:
+        loaded = dtype or usual_dtype(checkpoint)
+        weights = stored_weights(checkpoint, dtype=loaded)
     rows = batch * config.canvas_length
+    width = BFLOAT16 if loaded is None else loaded.itemsize
     return Plan(
-        weights=stored_weights(checkpoint) if scheme is None else made_weights(checkpoint, scheme),
-        kv=batch * sum(kv_bytes(layer, tokens, config) for layer in config.layers),
-        head=rows * config.vocab_size * 2,
+        weights=weights,
+        kv=batch * sum(kv_bytes(layer, tokens, config, width) for layer in config.layers),
+        head=rows * config.vocab_size * BFLOAT16,
         workspace=workspace_bytes(config, rows),
         available=available_memory() if available is None else available,
         context=tokens,
         batch=batch,
-        quant=quant if isinstance(quant, str) else None,
+        quant=quant,
+        dtype=loaded,
     )
+
+
+def usual_dtype(checkpoint: Checkpoint) -> torch.dtype:
+    """What "auto" comes to on a CPU."""
+    parameters = parameter_count(checkpoint.config)
+    return choose("cpu", "auto", stored=checkpoint.dtype, parameters=parameters).dtype
+
+
+def name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def context_of(config: ModelConfig, context: int | None) -> int:
@@ -96,11 +131,12 @@ def check_memory(
     checkpoint: Checkpoint,
     *,
     quant: str | Scheme | None = None,
+    dtype: torch.dtype | None = None,
     context: int | None = None,
     available: int | None = None,
 ) -> Plan:
     """The plan, if it fits. Raises OutOfMemoryError with its numbers, and what would fit."""
-    made = plan(checkpoint, quant=quant, context=context, available=available)
+    made = plan(checkpoint, quant=quant, dtype=dtype, context=context, available=available)
     if made.fits:
         return made
     ways = "; ".join(smaller(checkpoint, made)) or "free some memory, or take a smaller model"
@@ -112,37 +148,52 @@ def smaller(checkpoint: Checkpoint, made: Plan) -> Iterator[str]:
     shortest = checkpoint.config.canvas_length
     context = made.context // 2
     while context >= shortest:
-        if plan_like(checkpoint, made, context=context).fits:
+        if would_fit(checkpoint, made, context=context):
             yield f"context={context} would fit"
             break
         context //= 2
     if checkpoint.quantised:
         return
+    stored = checkpoint.dtype
+    if made.dtype not in (None, stored) and would_fit(checkpoint, made, dtype=stored):
+        yield f"dtype={name_of(stored)!r} would fit"
     for name in ("int8", "int4"):
-        if name != made.quant and plan_like(checkpoint, made, quant=name).fits:
-            yield f"quant={name!r} would fit"
+        if name != made.quant and would_fit(checkpoint, made, quant=name):
+            yield f"quant={name!r} would fit, and so would a folder that `canvaslm quantize` wrote"
             break
 
 
-def plan_like(
-    checkpoint: Checkpoint, made: Plan, *, quant: str | None = None, context: int | None = None
-) -> Plan:
-    return plan(
-        checkpoint,
-        quant=quant or made.quant,
-        context=context or made.context,
-        batch=made.batch,
-        available=made.available,
-    )
+def would_fit(
+    checkpoint: Checkpoint,
+    made: Plan,
+    *,
+    quant: str | None = None,
+    dtype: torch.dtype | None = None,
+    context: int | None = None,
+) -> bool:
+    """Whether a plan with this one change fits; not where it cannot be made."""
+    try:
+        other = plan(
+            checkpoint,
+            quant=quant or made.quant,
+            dtype=dtype or made.dtype,
+            context=context or made.context,
+            batch=made.batch,
+            available=made.available,
+        )
+    except ParameterError:  # groups that do not divide
+        return False
+    return other.fits
 
 
-def stored_weights(checkpoint: Checkpoint) -> dict[str, int]:
-    """Bytes of the files by part; image encoder and tied copies are not loaded."""
+def stored_weights(checkpoint: Checkpoint, *, dtype: torch.dtype | None = None) -> dict[str, int]:
+    """Bytes by part, in the files or as `dtype`; image encoder and tied copies are not loaded."""
     found = dict.fromkeys(("experts", "dense", "embedding", "rest"), 0)
     for name, tensor in checkpoint.tensors.items():
         original = original_of(name)
         if not is_vision(name) and (original is None or original not in checkpoint.tensors):
-            found[stored_part(name)] += tensor.size
+            size = tensor.size if dtype is None else prod(tensor.shape) * dtype.itemsize
+            found[stored_part(name)] += size
     return found
 
 
@@ -155,15 +206,15 @@ def stored_part(name: str) -> str:
 
 
 def made_weights(checkpoint: Checkpoint, scheme: Scheme) -> dict[str, int]:
-    """Bytes of the weights once they are rounded; what is kept has the width of the files."""
+    """Bytes of the weights once they are rounded; what is kept is bfloat16 or becomes float32."""
     found = dict.fromkeys(("experts", "dense", "embedding", "rest"), 0)
-    width = checkpoint.dtype.itemsize
+    width = BFLOAT16 if checkpoint.dtype == torch.bfloat16 else FLOAT32
     for matrix in matrices(checkpoint.config):
         rows, inputs = matrix.shape
         format = rounded_format(scheme, matrix)
         if format is None:
             bf16 = scheme.format_of(matrix.part) == "bf16"
-            found[matrix.part] += rows * inputs * (2 if bf16 else width)
+            found[matrix.part] += rows * inputs * (BFLOAT16 if bf16 else width)
         elif format == "int8":
             found[matrix.part] += rows * (inputs + 4)
         else:
@@ -172,20 +223,17 @@ def made_weights(checkpoint: Checkpoint, scheme: Scheme) -> dict[str, int]:
             found[matrix.part] += rows * inputs // 2 + rows * inputs // group * scale
     sizes = shapes(checkpoint.config)
     for name in kept_names(checkpoint.config):
-        count = 1
-        for size in sizes[name]:
-            count *= size
-        found["rest"] += count * 4
+        found["rest"] += prod(sizes[name]) * FLOAT32
     return found
 
 
-def kv_bytes(layer: LayerConfig, context: int, config: ModelConfig) -> int:
-    """K and V of a prefix in whole pages; a sliding layer keeps what its window can reach."""
+def kv_bytes(layer: LayerConfig, context: int, config: ModelConfig, width: int) -> int:
+    """K and V of a prefix, `width` bytes a number, in whole pages; a sliding layer keeps what its window can reach."""
     reach = context
     if layer.window is not None:
         reach = min(context, layer.window + config.canvas_length + PAGE_SIZE)
     tokens = -(-reach // PAGE_SIZE) * PAGE_SIZE
-    return 2 * tokens * layer.kv_heads * layer.head_dim * KV_BYTES
+    return 2 * tokens * layer.kv_heads * layer.head_dim * width
 
 
 def workspace_bytes(config: ModelConfig, rows: int) -> int:

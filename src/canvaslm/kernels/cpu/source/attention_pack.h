@@ -53,7 +53,9 @@ void pack_row(const In* row, int64_t size, E* out, int64_t depth) {
 #if defined(__AVX512BF16__)
 
 inline __m512 widened(const int8_t* p, int64_t left) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(first(left), p)));
+    __m128i bytes = left >= 16 ? _mm_loadu_si128(reinterpret_cast<const __m128i*>(p))
+                               : _mm_maskz_loadu_epi8(first(left), p);
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
 }
 
 // 16 lanes of 32 bits of a row: 16 floats or 32 bfloat16, zero from the `left`-th on

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "attention.h"
+#include "attention_few.h"
 #include "attention_pack.h"
 #include "attention_tiles.h"
 #include "attention_weigh.h"
@@ -163,10 +164,11 @@ private:
         for (int turn = 0; from < to; from += kBlock, turn ^= 1) {
             Block<In>&now = blocks[turn], &next = blocks[turn ^ 1];
             next.gather(x, item.group, from + kBlock, std::min(from + 2 * kBlock, to));
-            pack(now);
+            deep = padded(now.count, 16);
+            if (!direct()) pack(now);
             for (int64_t row = 0; row < item.rows; row += kRows) {
-                next.prefetch(row / kRows, tall / kRows, x.size);
-                show(now, row);
+                if (!direct()) next.prefetch(row / kRows, tall / kRows, x.size);
+                show(now, next, row);
             }
         }
     }
@@ -179,13 +181,45 @@ private:
         pack_values(block.values, block.count, x.size, deep, values);
     }
 
+    // Whether the block is read where it lies
+    bool direct() const { return kDirect<E> && item.rows <= kFewRows; }
+
+    // Rows to fetch while the first of the queries' rows are at work
+    Coming coming(const In* const* rows, int64_t count) const {
+        return {reinterpret_cast<const void* const*>(rows), count,
+                x.size * static_cast<int64_t>(sizeof(In))};
+    }
+
+    void ask(const Block<In>& block, const Block<In>& next, int64_t row, int64_t count) {
+        if (direct()) {
+            Reading<In> reading{block.keys, block.count, x.size};
+            return ask_directly(reading, q + row * depth, count, depth, scores,
+                                coming(next.keys, row ? 0 : next.count));
+        }
+        Product<E> asked{q + row * depth, depth, keys, depth, scores, kBlock, false};
+        multiply_block(asked, count, deep / 16);
+    }
+
+    void tell(const Block<In>& block, const Block<In>& next, int64_t row, int64_t count) {
+        bool& add = started[row / kRows];
+        float* mixed = sums.mixed + row * width;
+        if (direct()) {
+            Reading<In> reading{block.values, block.count, x.size};
+            tell_directly(reading, weights, count, mixed, width, add,
+                          coming(next.values, row ? 0 : next.count));
+        } else {
+            Product<E> told{weights, kBlock, values, deep, mixed, width, add};
+            multiply_block(told, count, width / 16);
+        }
+        add = true;
+    }
+
     // Some rows: their scores with the block's keys, the weights, the values so weighed
-    void show(Block<In>& block, int64_t row) {
+    void show(Block<In>& block, const Block<In>& next, int64_t row) {
         constexpr bool kScaled = std::is_same_v<In, int8_t>;
         int64_t count = std::min(item.rows - row, kRows), at = item.row + row;
         if (x.low(at) >= block.start + block.count || x.high(at + count - 1) <= block.start) return;
-        Product<E> asked{q + row * depth, depth, keys, depth, scores, kBlock, false};
-        multiply_block(asked, count, deep / 16);
+        ask(block, next, row, count);
         for (int64_t i = 0; i < count; ++i) {
             float* line = scores + i * kBlock;
             if (kScaled) bear(line, block.key_scale, block.count);
@@ -193,11 +227,7 @@ private:
                   std::min(x.high(at + i) - block.start, block.count), sums, row + i,
                   weights + i * kBlock, kScaled ? block.value_scale : nullptr);
         }
-        bool& add = started[row / kRows];
-        float* mixed = sums.mixed + row * width;
-        Product<E> told{weights, kBlock, values, deep, mixed, width, add};
-        multiply_block(told, count, width / 16);
-        add = true;
+        tell(block, next, row, count);
     }
 
     const Attention& x;

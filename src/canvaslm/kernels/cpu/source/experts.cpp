@@ -8,6 +8,7 @@
 #include <atomic>
 
 #include "api.h"
+#include "experts_few.h"
 #include "experts_plan.h"
 #include "experts_rows.h"
 #include "experts_tile.h"
@@ -17,8 +18,6 @@
 namespace canvaslm {
 namespace {
 
-enum Slot { kTokenSlot, kHiddenSlot, kPanelSlot, kGatedSlot, kSumSlot };  // 7: experts_tile.h
-
 #if defined(__AVX2__) && !defined(__AVX512VNNI__)
 using ByteOfInt8 = Int8<0>;
 using DotOfInt8 = SignedDot;
@@ -26,24 +25,6 @@ using DotOfInt8 = SignedDot;
 using ByteOfInt8 = Int8<128>;
 using DotOfInt8 = ByteDot;
 #endif
-
-struct Call {
-    const Panel& x;
-    const Matrix *gate, *up, *down;  // [E]
-    int64_t experts, slots;
-    const float* weights;
-    float* out;
-
-    int64_t inner() const { return gate->outputs; }
-    int64_t hidden() const { return down->outputs; }
-};
-
-// x row by row: [T][token_bytes], numbers first, then the sums of 32.
-struct Tokens {
-    char* data;
-    int64_t bytes, number_bytes;
-    const char* row(int64_t token) const { return data + token * bytes; }
-};
 
 int64_t pieces_of(Kind kind, int64_t width) {
     return kind == Kind::kInt8 ? padded(width, 64) / 32 : 0;
@@ -87,7 +68,7 @@ const char* rows_at(const Matrix& m, int64_t row) {
     return static_cast<const char*>(m.data) + row * row_bytes_of(m);
 }
 
-void spread_tokens(int threads, const Panel& x, const Tokens& tokens) {
+void spread_tokens(int threads, const Panel& x, const TokenRows& tokens) {
     int64_t pieces = pieces_of(x.kind, x.width);
     parallel(threads, blocks_of(x.tokens), [&](int64_t block, int) {
         char *to[kLanes], *sums[kLanes];
@@ -107,7 +88,7 @@ struct Gathered {
     Lanes gate, up;
     float scale[kChunk * kLanes];
 
-    Gathered(const Call& call, const Tokens& tokens, const Plan& plan, const Item& item) {
+    Gathered(const Call& call, const TokenRows& tokens, const Plan& plan, const Item& item) {
         const Matrix &g = call.gate[item.expert], &u = call.up[item.expert];
         int64_t rows = plan.rows(item), pieces = pieces_of(call.x.kind, call.x.width);
         int64_t numbers = call.x.block_bytes(), sums = pieces * 64;
@@ -156,7 +137,7 @@ void round_block(const Call& call, int64_t expert, const Hidden& hidden, int64_t
         std::memcpy(out, h, static_cast<size_t>(inner) * 64);
 }
 
-void gate_and_up(const Call& call, const Tokens& tokens, const Plan& plan, const Item& item,
+void gate_and_up(const Call& call, const TokenRows& tokens, const Plan& plan, const Item& item,
                  const Item& next, const Hidden& hidden) {
     int64_t inner = call.inner();
     const Matrix &gate = call.gate[item.expert], &up = call.up[item.expert];
@@ -228,7 +209,7 @@ void down(const Call& call, const Plan& plan, const Hidden& hidden, int64_t firs
     }
 }
 
-Tokens tokens_of(const Panel& x) {
+TokenRows tokens_of(const Panel& x) {
     int64_t numbers = x.block_bytes() / kLanes, bytes = numbers + pieces_of(x.kind, x.width) * 4;
     size_t all = static_cast<size_t>(blocks_of(x.tokens) * kLanes * bytes);
     return {static_cast<char*>(scratch(kTokenSlot, all)), bytes, numbers};
@@ -258,9 +239,15 @@ int64_t slab_of(const Call& call, int threads) {
 int64_t experts(int threads, const Call& call, const int32_t* index) {
     Plan plan(index, call.x.tokens * call.slots, call.experts);
     if (plan.beyond) return plan.beyond;
-    Tokens tokens = tokens_of(call.x);
-    Hidden hidden = hidden_of(call, plan.block.back());
+    TokenRows tokens = tokens_of(call.x);
     spread_tokens(threads, call.x, tokens);
+#if defined(__AVX512VNNI__) && defined(__AVX512BF16__)
+    if (few::suits(call, plan)) {
+        few::experts(threads, {call, plan, tokens});
+        return 0;
+    }
+#endif
+    Hidden hidden = hidden_of(call, plan.block.back());
     int64_t items = static_cast<int64_t>(plan.items.size());
     std::atomic<int64_t> taken{0};
     parallel(threads, std::min<int64_t>(threads, items), [&](int64_t, int) {

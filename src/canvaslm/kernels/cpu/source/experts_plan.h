@@ -9,6 +9,30 @@ namespace canvaslm {
 
 constexpr int64_t kChunk = 4;  // blocks of 16 tokens that one pass over an expert's weights serves
 
+struct Call {
+    const Panel& x;
+    const Matrix *gate, *up, *down;  // [E]
+    int64_t experts, slots;
+    const float* weights;
+    float* out;
+
+    int64_t inner() const { return gate->outputs; }
+    int64_t hidden() const { return down->outputs; }
+};
+
+// x row by row: [T][token_bytes], numbers first, then the sums of 32.
+struct TokenRows {
+    char* data;
+    int64_t bytes, number_bytes;
+    char* row(int64_t token) const { return data + token * bytes; }
+    const int32_t* sums(int64_t token) const {
+        return reinterpret_cast<const int32_t*>(row(token) + number_bytes);
+    }
+};
+
+// What a thread holds in memory of its own; 7 is experts_tile.h's.
+enum Slot { kTokenSlot, kHiddenSlot, kPanelSlot, kGatedSlot, kSumSlot };
+
 struct Item {
     int64_t expert;
     int64_t first;   // block within the expert

@@ -12,9 +12,11 @@ namespace {
 constexpr int kOwnScratch = 6;
 constexpr int64_t kPanelBytes = 1 << 20;  // of activations that are read again and again: from L2
 
-// Outputs of a work item: enough to stream, few enough for all threads to have some.
-int64_t outputs_of_item(int64_t outputs, int threads) {
+// Outputs of a work item: enough to stream, few enough for all threads to have some. With few
+// tokens there is nothing to keep in the cache, and what an item begins with counts for more.
+int64_t outputs_of_item(int64_t outputs, int64_t tokens, int threads) {
     int64_t share = outputs / (4 * threads);
+    if (tokens <= 4 && share >= 128) return share >= 256 ? 256 : 128;
     return share >= 64 ? 64 : share >= 32 ? 32 : 16;
 }
 
@@ -29,7 +31,7 @@ int64_t blocks_of_item(const Panel& x) {
 // Items are slabs of outputs, so that each weight is read from memory once in a pass.
 void linear(int threads, const Panel& x, const Matrix& w, float* y_TN) {
     if (!x.tokens || !w.outputs) return;
-    int64_t outputs = outputs_of_item(w.outputs, threads), blocks = blocks_of_item(x);
+    int64_t outputs = outputs_of_item(w.outputs, x.tokens, threads), blocks = blocks_of_item(x);
     int64_t slabs = (w.outputs + outputs - 1) / outputs;
     int64_t passes = (blocks_of(x.tokens) + blocks - 1) / blocks;
     parallel(threads, slabs * passes, [&](int64_t item, int) {

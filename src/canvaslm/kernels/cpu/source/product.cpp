@@ -31,6 +31,9 @@ void product(const Panel& x, int64_t b0, int64_t blocks, const Matrix& w, int64_
     if (!blocks || !count) return;
     Task task{x, b0, blocks, w, n0, count, out, stride};
 #if defined(__AMX_INT8__) && defined(__AMX_BF16__)
+    // packed weights need no tiles where tokens are few, and the sums are exact either way
+    if (is_packed(task) && few_tokens(task) <= kFew)
+        return by_few<Int8Dot<true, false>, true>(task, memory(few_room(task)));
     if (x.kind == Kind::kInt8) return amx::by_tiles<true>(task, memory(amx::room(task)));
     if (x.kind == Kind::kBfloat16) return amx::by_tiles<false>(task, memory(amx::room(task)));
 #endif

@@ -33,21 +33,6 @@ struct TokensAsLanes {
     Vec finish(int, int c, Vec sum) const { return sum * load(last + c * kLanes); }
 };
 
-// The other way round, words are tokens: bias [R][groups], scale [C][groups][16], last [R].
-struct OutputsAsLanes {
-    const int32_t* bias;
-    const float* scale;
-    const float* last;
-    int64_t groups;
-
-    template <class Dot>
-    typename Dot::Sum start(int r, int, int64_t g) const {
-        return Dot::start(bias[r * groups + g]);
-    }
-    Vec scaled(int, int c, int64_t g) const { return load(scale + (c * groups + g) * kLanes); }
-    Vec finish(int r, int, Vec sum) const { return sum * set(last[r]); }
-};
-
 template <class Dot, int R, int C>
 inline void steps(const Operands& o, int64_t g, typename Dot::Sum (&sum)[R][C]) {
     const uint8_t* lanes = o.lanes + g * o.steps * 64;
