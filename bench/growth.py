@@ -98,7 +98,8 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(core_count())
     lm, points = canvaslm.load(given.folder), SMALL if given.small else POINTS
-    found = {what: measure(lm, what, points[what], given.repeat) for what in given.only}
+    found: dict[str, Any] = {"layers": len(lm.config.layers)}
+    found |= {what: measure(lm, what, points[what], given.repeat) for what in given.only}
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
 
 

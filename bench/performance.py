@@ -1,7 +1,7 @@
 """All speeds of the project in one go: measured part by part, kept, and written into the docs.
 
     python bench/performance.py FOLDER --write docs [--cache runs/performance] [--again step ...]
-        [--only step kernels ...] [--quick]
+        [--only step kernels ...] [--growth FOLDER] [--quick]
 
 FOLDER is a full-size checkpoint: `canvaslm new --preset 26b-a4b --quant int4 FOLDER`. Each part
 runs in a process of its own and leaves its JSON in --cache, so that a run goes on where another
@@ -54,7 +54,7 @@ def commands(folder: str, given: argparse.Namespace) -> dict[str, list[str]]:
         "transformers": script("peers", *fewer, "--only", "transformers", *narrow),
         "ggml": script("peers", "--only", "ggml", *peers),
         "openvino": script("peers", "--only", "openvino", *peers),
-        "growth": script("growth", folder, *fewer, *(["--small"] if quick else [])),
+        "growth": script("growth", given.growth or folder, *fewer, *(["--small"] if quick else [])),
     }
 
 
@@ -112,6 +112,9 @@ def main() -> None:
     parser.add_argument("--again", nargs="+", default=[], help="parts to measure anew")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3600, help="a part's limit")
+    parser.add_argument(
+        "--growth", help="a checkpoint of fewer layers for its part"
+    )
     parser.add_argument("--venv", type=Path, help="of ggml and OpenVINO; see bench/peers.py")
     parser.add_argument("--quick", action="store_true", help="small sizes: to try it out")
     parser.add_argument("--write", type=Path, help="the documentation folder to write into")

@@ -236,7 +236,7 @@ def growth(found: Found) -> str:
     measured = there(found, "growth")
     if measured is None:
         return ""
-    lines = ["## How a step grows\n"]
+    lines = [f"## How a step grows ({measured['layers']} layers, full width)\n"]
     for what, points in panels_of(measured).items():
         values = ", ".join(f"{p['at']}: {p['seconds']['median']:.2f} s" for p in points)
         lines.append(f"{what}: {values}\n")
