@@ -31,7 +31,7 @@ from canvaslm.engine.decide.examples import Example, gather
 from canvaslm.engine.decide.fitting import Labelled, fit_all, quality
 from canvaslm.engine.decide.layout import forks
 from canvaslm.engine.decide.questions import Question
-from canvaslm.engine.lm import POCKET
+from canvaslm.engine.loading import POCKET
 from canvaslm.eval.asked import asked
 from canvaslm.eval.machine import describe_device
 from canvaslm.tasks.scenes import COLOURS, KINDS, SIZES

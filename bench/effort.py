@@ -30,7 +30,7 @@ from canvaslm import LM, Params, tasks
 from canvaslm.cli.progress import bar
 from canvaslm.diffusion.correct import Doubtful, Renoise
 from canvaslm.engine.efforts import PRESETS, Plan, Preset
-from canvaslm.engine.lm import POCKET
+from canvaslm.engine.loading import POCKET
 from canvaslm.engine.mending import Mend
 from canvaslm.eval.paired import Answered, Compared, compare
 from canvaslm.eval.run import Plan as Cases

@@ -25,7 +25,7 @@ import torch
 import canvaslm
 from canvaslm import LM, Params, tasks
 from canvaslm.engine.create import new_checkpoint
-from canvaslm.engine.lm import POCKET
+from canvaslm.engine.loading import POCKET
 from canvaslm.engine.params import Mode
 from canvaslm.eval.machine import describe_device
 from canvaslm.model.config import ModelConfig

@@ -112,9 +112,7 @@ def main() -> None:
     parser.add_argument("--again", nargs="+", default=[], help="parts to measure anew")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3600, help="a part's limit")
-    parser.add_argument(
-        "--growth", help="a checkpoint of fewer layers for its part"
-    )
+    parser.add_argument("--growth", help="a checkpoint of fewer layers for its part")
     parser.add_argument("--venv", type=Path, help="of ggml and OpenVINO; see bench/peers.py")
     parser.add_argument("--quick", action="store_true", help="small sizes: to try it out")
     parser.add_argument("--write", type=Path, help="the documentation folder to write into")

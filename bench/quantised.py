@@ -25,7 +25,7 @@ from torch import Tensor
 import canvaslm
 from canvaslm import LM, Params, tasks
 from canvaslm.checkpoint.folder import Checkpoint, open_checkpoint
-from canvaslm.engine.lm import POCKET
+from canvaslm.engine.loading import POCKET
 from canvaslm.engine.plan import plan
 from canvaslm.engine.quantised.read import quantise_model, read_state
 from canvaslm.eval.machine import describe_device

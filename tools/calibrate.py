@@ -13,7 +13,7 @@ from canvaslm.engine.decide.calibration import METHODS, Calibration
 from canvaslm.engine.decide.decide import Rules
 from canvaslm.engine.decide.examples import gather
 from canvaslm.engine.decide.fitting import fit_all
-from canvaslm.engine.lm import POCKET
+from canvaslm.engine.loading import POCKET
 from canvaslm.eval.asked import asked
 
 

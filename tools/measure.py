@@ -14,7 +14,7 @@ from typing import get_args
 
 import canvaslm
 from canvaslm import tasks
-from canvaslm.engine.lm import POCKET
+from canvaslm.engine.loading import POCKET
 from canvaslm.eval.machine import describe_device
 from canvaslm.eval.run import Mode, Plan, evaluate
 

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from canvaslm.engine.decide.questions import Option, Pick, Rate, YesNo
     from canvaslm.engine.device import Placement
     from canvaslm.engine.events import Done, Draft, Event, Text
-    from canvaslm.engine.lm import LM, load
+    from canvaslm.engine.lm import LM
+    from canvaslm.engine.loading import load
     from canvaslm.engine.params import Params
     from canvaslm.engine.result import Result, Usage
     from canvaslm.engine.rewriting.document import InfilledDocument
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from canvaslm.engine.scoring.score import Scores
     from canvaslm.engine.scoring.token import TokenLogprob
     from canvaslm.errors import CanvasError
+    from canvaslm.quant.scheme import Scheme
     from canvaslm.text.messages import Message
     from canvaslm.text.spans import Broken, Thought, ToolCall
 
@@ -49,6 +51,7 @@ _HOMES = {
     "Regex": "control.language.constraints",
     "Repaired": "engine.rewriting.repair",
     "Result": "engine.result",
+    "Scheme": "quant.scheme",
     "Scores": "engine.scoring.score",
     "Text": "engine.events",
     "Thought": "text.spans",
@@ -56,7 +59,7 @@ _HOMES = {
     "ToolCall": "text.spans",
     "Usage": "engine.result",
     "YesNo": "engine.decide.questions",
-    "load": "engine.lm",
+    "load": "engine.loading",
 }
 
 __all__ = [
@@ -84,6 +87,7 @@ __all__ = [
     "Regex",
     "Repaired",
     "Result",
+    "Scheme",
     "Scores",
     "Text",
     "Thought",

@@ -12,7 +12,7 @@
     ├── TemplateError              the chat template refused these messages
     ├── TaskError                  a task has no such name, split or bin
     ├── StorageError               the disk is full or may not be written
-    ├── OutOfMemoryError           the weights do not fit into the memory of the device
+    ├── OutOfMemoryError           the memory of the device does not hold the model
     └── TrainingError              a training run cannot start, continue or be resumed
 
 Each message says what was wrong, what was expected and what to do.
@@ -68,7 +68,7 @@ class StorageError(CanvasError, OSError):
 
 
 class OutOfMemoryError(CanvasError, MemoryError):
-    """The weights do not fit into the memory of the device."""
+    """The memory of the device does not hold the model; said before loading where it is planned."""
 
 
 class TrainingError(CanvasError):

@@ -13,7 +13,7 @@ from torch import Tensor
 from canvaslm.checkpoint import open_checkpoint
 from canvaslm.checkpoint.quantised import QuantisedTensors
 from canvaslm.checkpoint.quantised_config import declare, group
-from canvaslm.checkpoint.quantised_layouts import Loose, encode, encoded_like
+from canvaslm.checkpoint.quantised_layouts import Loose, block_length, encode, encoded_like
 from canvaslm.engine.create import new_checkpoint
 from canvaslm.engine.quantised.read import read_state
 from canvaslm.engine.quantised.write import quantise_folder
@@ -135,6 +135,55 @@ def test_float8_is_read_as_its_numbers(rounded: Path, tmp_path: Path, scale: Ten
     rows, columns = (64 // scale.shape[0], 128 // scale.shape[1]) if scale.ndim == 2 else (64, 128)
     grid = scale.view(-1, scale.shape[-1]).repeat_interleave(rows, 0).repeat_interleave(columns, 1)
     assert torch.equal(found.values, values.float() * grid)
+
+
+@pytest.mark.parametrize(
+    ("length", "blocks", "block"),
+    [
+        (704, 6, 128),
+        (2112, 17, 128),
+        (256, 2, 128),
+        (64, 64, 1),
+        (96, 3, 32),
+        (90, 9, 10),
+        (64, 1, 64),
+    ],
+)
+def test_the_last_block_of_a_float8_matrix_may_be_cut_short(
+    length: int, blocks: int, block: int
+) -> None:
+    assert block_length(length, blocks) == block
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_float8_scales_of_blocks_that_do_not_divide(
+    rounded: Path, tmp_path: Path, fits: bool
+) -> None:
+    table = "model.decoder.embed_tokens"
+    values = torch.randn(96, 128).to(torch.float8_e4m3fn)
+    scale = torch.rand(2, 1) if fits else torch.rand(95, 1)
+
+    def change(tensors: dict[str, Tensor]) -> None:
+        tensors[f"{table}.weight"], tensors[f"{table}.weight_scale"] = values, scale
+
+    folder = changed(rounded, tmp_path / "cut", change)
+    if not fits:
+        with pytest.raises(TensorError, match="do not go together"):
+            read(folder, table, (96, 128))
+        return
+    grid = scale.repeat_interleave(64, 0)[:96]
+    assert torch.equal(read(folder, table, (96, 128)).values, values.float() * grid)
+
+
+def test_a_scale_is_found_under_either_name(rounded: Path, tmp_path: Path) -> None:
+    def change(tensors: dict[str, Tensor]) -> None:
+        for module in (Q, EXPERT):
+            tensors[f"{module}.weight_scale_inv"] = tensors.pop(f"{module}.weight_scale")
+
+    folder = changed(rounded, tmp_path / "inv", change)
+    for module, shape in ((Q, (64, 128)), (EXPERT, (128, 64))):
+        before, after = read(rounded, module, shape), read(folder, module, shape)
+        assert torch.equal(before.scale, after.scale)
 
 
 @pytest.mark.parametrize("ours", [True, False])

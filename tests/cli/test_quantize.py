@@ -1,6 +1,11 @@
 """`canvaslm quantize`, and what it writes when used."""
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +13,7 @@ import pytest
 from tests.cli.conftest import VOCABULARY, Run
 
 import canvaslm
+from canvaslm.cli.output import measured
 from canvaslm.engine.create import new_checkpoint
 from canvaslm.model.config import ExpertsConfig, LayerConfig, ModelConfig, RopeConfig
 from canvaslm.training.vocabulary import tokenizer_files, train_tokenizer
@@ -35,7 +41,10 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_written_loads_and_answers(run: Run, plain: Path, tmp_path: Path) -> None:
     done = run("quantize", plain, tmp_path / "out")
     assert done.code == 0
-    assert "experts" in done.out
+    *_, last = (line for line in done.out.splitlines() if line.startswith("  all"))
+    assert re.fullmatch(r"  all( +\d\.\d\d %){3}\s*", last)
+    head = next(line for line in done.out.splitlines() if "experts" in line)
+    assert head.rstrip().index("experts") + len("experts") == len(last.rstrip())
     assert "MB, was" in done.out
     params = canvaslm.Params(max_tokens=8, max_steps=2, seed=3)
     written = canvaslm.load(tmp_path / "out").generate("a square", params=params)
@@ -43,6 +52,9 @@ def test_what_is_written_loads_and_answers(run: Run, plain: Path, tmp_path: Path
     assert written.token_ids == loaded.token_ids
     info = run("info", tmp_path / "out", "--json")
     assert json.loads(info.out)["quantised"] == ["int-quantized", "pack-quantized"]
+    weights = {"weights": "int4 experts, int8 dense, bfloat16 embedding"}
+    floats, rounded = canvaslm.load(plain), canvaslm.load(tmp_path / "out")
+    assert measured(rounded, None) == measured(floats, None) | weights | {"dtype": "bfloat16"}
 
 
 def test_json_is_the_report_that_lies_beside_the_weights(
@@ -111,12 +123,59 @@ def test_an_empty_text_and_a_folder_that_is_there(run: Run, plain: Path, tmp_pat
     assert "quantised already" in twice.err
 
 
+def test_what_would_be_refused_is_refused_before_a_text_is_read(
+    run: Run, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "text").write_text("a square")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("")
+    monkeypatch.setattr("canvaslm.engine.quantised.importance.measure_importance", None)
+    for options in ((), ("--group", 64), ("--overwrite",)):
+        done = run("quantize", plain, tmp_path / "out", "--calibrate", tmp_path / "text", *options)
+        assert (done.code, done.out) == (2, "")
+
+
+ENDED = """
+import os, sys
+from canvaslm.cli.app import main
+from canvaslm.engine.quantised.rounder import Rounder
+taken = []
+plain = Rounder.take
+def take(self, matrix):
+    taken.append(matrix)
+    if len(taken) == 3:
+        print(os.listdir(sys.argv[2]), flush=True)
+        os.kill(os.getpid(), int(sys.argv[1]))
+    return plain(self, matrix)
+Rounder.take = take
+main(["quantize", sys.argv[3], sys.argv[2] + "/out"])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_it_leaves_nothing(
+    plain: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ENDED, str(int(number)), tmp_path, plain],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert (done.returncode, done.stderr) == (128 + number, "")
+    assert ".out." in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
 def test_info_plans_the_memory(run: Run, plain: Path) -> None:
     done = run("info", plain, "--plan", "--quant", "int4", "--context", 512, "--batch", 2, "--json")
     memory = json.loads(done.out)["memory"]
     assert (memory["quant"], memory["context"], memory["batch"]) == ("int4", 512, 2)
     assert memory["fits"]
+    assert memory["dtype"] is None
     assert "available" in run("info", plain, "--plan").out
+    floats = json.loads(run("info", plain, "--plan", "--json").out)["memory"]
+    assert (floats["quant"], floats["dtype"]) == (None, "float32")
     assert run("info", plain, "--context", 512).code == 2
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from canvaslm import tasks
 from canvaslm.control.loop_guard import GUARD, Discourage, Loop, LoopGuard
-from canvaslm.engine.lm import POCKET
+from canvaslm.engine.loading import POCKET
 from canvaslm.errors import ParameterError
 from canvaslm.text.tokenizer import Tokenizer
 

@@ -14,7 +14,7 @@ from tests.control.language.schemas import SCHEMAS
 from tests.engine.conftest import TINY, sharpen
 
 from canvaslm import LM, Choice, Grammar, Json, JsonSchema, Params, Regex, ToolCall, load
-from canvaslm.engine.lm import POCKET
+from canvaslm.engine.loading import POCKET
 from canvaslm.engine.settings import Settings
 from canvaslm.errors import ConstraintError, ParameterError
 from canvaslm.model.initialise import initialise

@@ -10,8 +10,8 @@ from canvaslm.checkpoint import open_checkpoint
 from canvaslm.checkpoint.quantised_config import KEY
 from canvaslm.checkpoint.vision import RELEASED_VISION, SMALLEST_VISION
 from canvaslm.engine.create import new_checkpoint, new_text, new_vision, tokenizer_files
-from canvaslm.engine.lm import POCKET
 from canvaslm.engine.load import load_model
+from canvaslm.engine.loading import POCKET
 from canvaslm.engine.quantised.read import read_state
 from canvaslm.engine.quantised.synthetic import synthetic_text
 from canvaslm.engine.quantised.write import quantise_folder

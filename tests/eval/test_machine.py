@@ -6,8 +6,6 @@ from canvaslm.eval import machine
 
 
 def test_what_is_said_is_plausible() -> None:
-    total, free = machine.memory_bytes()
-    assert 0 < free <= total
     assert 1 <= machine.core_count() <= 4096
     assert set(machine.cpu_features()) <= set(machine.INSTRUCTIONS)
     assert machine.cpu_name()

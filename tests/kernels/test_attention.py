@@ -191,7 +191,7 @@ def test_few_rows_with_a_mask(name: InstructionSet, count: int) -> None:
     for before, window in ((140, None), (140, 7), (600, 150), (600, None)):
         if is_emulated(name) and before > 140:
             continue
-        mask = {"before": before, "window": window}
+        mask: dict[str, int | None] = {"before": before, "window": window}
         agree(native(name), Case(count=count, lengths=(before, count), size=48, mask=mask))
 
 

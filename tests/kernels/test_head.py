@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import pytest
@@ -355,6 +356,19 @@ def test_memory_is_used_again_but_not_while_it_is_needed(native: Backend) -> Non
     third = native.head.believe(x, table, softcap=CAP, temperature=0.1)
     assert third.state.kept.weights == address
     assert torch.equal(native.head.soften(second), native.head.soften(third))
+
+
+def test_two_threads_do_not_get_the_same_memory(native: Backend) -> None:
+    x = native.rows.rows(torch.randn(20, 32), "bfloat16")
+    tables = [table_of("bfloat16", 700 + 150 * i, 32) for i in range(3)]
+
+    def soften(table: Weight) -> Tensor:
+        return native.head.soften(native.head.believe(x, table, softcap=CAP, temperature=1.0))
+
+    alone = [soften(table) for table in tables]
+    with ThreadPoolExecutor(3) as pool:
+        for table, soft_TD in zip(tables * 4, pool.map(soften, tables * 4), strict=True):
+            assert torch.equal(soft_TD, alone[tables.index(table)])
 
 
 def test_nothing_can_be_softened_that_was_not_kept(backend: Backend) -> None:

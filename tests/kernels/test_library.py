@@ -1,15 +1,28 @@
 """Which kernels are there, which run, and what is said of those that do not."""
 
+import ctypes
+import re
 from pathlib import Path
 
 import pytest
 from tests.kernels.conftest import emulator, instruction_sets, is_emulated, library_of
 
 from canvaslm.errors import ParameterError
+from canvaslm.kernels import build
 from canvaslm.kernels.cpu import library
 from canvaslm.kernels.cpu.library import SETS, built, open_library, path_of, runnable
+from canvaslm.kernels.cpu.operations import FAMILIES
 from canvaslm.kernels.cpu.peaks import product_speed
 
+FUNCTION = re.compile(r"CANVASLM_API (\w+) (canvaslm_\w+)\((.*?)\) \{", re.DOTALL)
+TYPES = {
+    "void": None,
+    "bool": ctypes.c_bool,
+    "int": ctypes.c_int,
+    "int64_t": ctypes.c_int64,
+    "uint64_t": ctypes.c_uint64,
+    "float": ctypes.c_float,
+}
 needs_libraries = pytest.mark.skipif(not runnable(), reason="no kernels were compiled")
 
 
@@ -52,6 +65,28 @@ def test_a_set_that_the_machine_lacks_is_refused(name: library.InstructionSet) -
 @pytest.mark.parametrize("name", instruction_sets())
 def test_every_set_to_test_opens(name: library.InstructionSet) -> None:
     assert library_of(name).canvaslm_linear
+
+
+@needs_libraries
+def test_python_calls_functions_as_they_are_written() -> None:
+    native = library_of("plain")
+    for family in FAMILIES:
+        family(native)
+    text = "".join(file.read_text() for file in sorted(build.SOURCE.glob("*.cpp")))
+    written = FUNCTION.findall(text)
+    assert {"canvaslm_linear", "canvaslm_route"} <= {name for _, name, _ in written}
+    for result, name, words in written:
+        function = getattr(native, name)
+        if function.argtypes is None:  # not bound yet
+            continue
+        assert function.restype == TYPES[result], name
+        arguments = words.split(",")
+        assert len(function.argtypes) == len(arguments), name
+        for argument, given in zip(arguments, function.argtypes, strict=True):
+            if "*" in argument:
+                assert given is ctypes.c_void_p or hasattr(given, "contents"), (name, argument)
+            else:
+                assert given is TYPES[argument.split()[0]], (name, argument)
 
 
 @pytest.mark.skipif(not is_emulated("amx"), reason="no AMX to emulate here")

@@ -127,6 +127,26 @@ def test_gate(native: NativeRows, kind: Kind, shape: tuple[int, int]) -> None:
     assert bool((off <= 1e-6).all())
 
 
+@pytest.mark.parametrize("odd", [torch.nan, torch.inf, -torch.inf])
+def test_what_is_no_number_is_not_lost_and_stays_in_its_row(native: NativeRows, odd: float) -> None:
+    x_TK, up_TK = torch.randn(20, 70), torch.rand(20, 70) + 1
+    whole, gated = native.rows(x_TK, "int8"), native.gate(x_TK, up_TK, "int8")
+    for row, column in ((0, 0), (7, 33), (17, 69)):
+        x_TK[row, column] = odd
+    found, found_gated = native.rows(x_TK, "int8"), native.gate(x_TK.abs(), up_TK, "int8")
+    for made in (found, found_gated, native.norm(x_TK, None, eps=EPS, kind="int8")):
+        assert made.scale is not None
+        assert made.scale.isnan().nonzero().flatten().tolist() == [0, 7, 17]
+    others = torch.tensor([row for row in range(20) if row not in (0, 7, 17)])
+    assert torch.equal(unpacked(found)[others], unpacked(whole)[others])
+    assert not unpacked(gated).isnan().any()
+
+
+def test_a_row_too_small_to_be_scaled_is_zero(native: NativeRows) -> None:
+    made = native.rows(torch.full((3, 70), 1e-38), "int8")
+    assert int(made.data.count_nonzero()) == 0
+
+
 def turn_case(tokens: int, size: int, *, joined: bool, dtype: torch.dtype) -> dict[str, Any]:
     heads, kv_heads = 4, 2
     raw = numbers(tokens, (heads + 2 * kv_heads) * size)

@@ -14,7 +14,7 @@ from tests.parity.test_network import assert_equal
 
 import canvaslm
 from canvaslm import LM, Params
-from canvaslm.engine.lm import POCKET
+from canvaslm.engine.loading import POCKET
 from canvaslm.tasks import get
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")

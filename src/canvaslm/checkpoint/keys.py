@@ -13,7 +13,7 @@ TOP_READ = {
     "text_config",
     "canvas_length",
     "eos_token_id",
-    "quantization_config",  # read by quantised.py
+    "quantization_config",  # read by quantised_config.py
 }
 TEXT_READ = {
     "vocab_size",

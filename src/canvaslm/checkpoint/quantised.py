@@ -31,8 +31,7 @@ class QuantisedTensors:
     def matrix(self, module: str, shape: tuple[int, int]) -> Weight | Loose:
         """A module's [N, K]: views of the file, or loose numbers where no kernel reads its layout.
 
-        Raises TensorError, naming the tensor, if one
-        is missing, of another shape, or asymmetric.
+        Raises TensorError, naming the tensor, if one is missing, of another shape, or asymmetric.
         """
         parts = self.modules.get(module)
         if parts is None:

@@ -80,10 +80,9 @@ Reader = Callable[[str, StoredTensor, Parts, int], Weight | Loose]
 
 
 def reader_of(data: StoredTensor, parts: Parts) -> Reader | None:
-    scale = parts.get("weight_scale") or parts.get("weight_scale_inv")
-    if scale is None:
+    if not {"weight_scale", "weight_scale_inv"} & parts.keys():
         return None
-    match data.dtype, scale.dtype:
+    match data.dtype, stored_scale(parts).dtype:
         case torch.int8, kind if kind in FLOATS:
             return int8
         case torch.int32, kind if kind in FLOATS:
@@ -105,7 +104,7 @@ def plain(data: StoredTensor) -> Weight:
 
 def int8(module: str, data: StoredTensor, parts: Parts, width: int) -> Weight:
     rows = data.shape[0]
-    scale = loaded(parts["weight_scale"], torch.float32).flatten()
+    scale = scale_of(parts).flatten()
     if scale.numel() not in (1, rows):
         raise malformed(module, parts)
     return Weight("int8", loaded(data), scale.expand(rows).contiguous())
@@ -114,7 +113,7 @@ def int8(module: str, data: StoredTensor, parts: Parts, width: int) -> Weight:
 def packed(module: str, data: StoredTensor, parts: Parts, width: int) -> Weight | Loose:
     """int4, or the same layout with 8 bits."""
     rows, words = data.shape
-    scale = loaded(parts["weight_scale"], torch.float32)
+    scale = scale_of(parts)
     if scale.ndim != 2 or scale.shape[0] != rows or width % scale.shape[1]:
         raise malformed(module, parts)
     group = width // scale.shape[1]
@@ -132,30 +131,47 @@ def packed(module: str, data: StoredTensor, parts: Parts, width: int) -> Weight 
             f"{module} has groups of {group}; the kernels read 32, 64 and their multiples: "
             "quantise the original anew with `canvaslm quantize`"
         )
-    stored = parts["weight_scale"]
+    stored = stored_scale(parts)
     if stored.dtype == torch.bfloat16 and group == ours:
         return Weight("int4", codes, loaded(stored))
     return Weight("int4", codes, scale.bfloat16().repeat_interleave(group // ours, dim=1))
 
 
 def mxfp4(module: str, data: StoredTensor, parts: Parts, width: int) -> Weight:
-    scale = loaded(parts["weight_scale"]).view(torch.uint8)
+    scale = loaded(stored_scale(parts)).view(torch.uint8)
     if data.shape[1] * 2 != width or scale.shape != (data.shape[0], width // 32):
         raise malformed(module, parts)
     return Weight("mxfp4", loaded(data), scale)
 
 
 def float8(module: str, data: StoredTensor, parts: Parts, width: int) -> Loose:
-    """Scales multiply, one for all, per row, or per block of an even grid."""
+    """Scales multiply, one for all, per row, or per block of a grid."""
     values = loaded(data, torch.float32)
-    scale = loaded(parts.get("weight_scale") or parts["weight_scale_inv"], torch.float32)
+    scale = scale_of(parts)
     if scale.numel() == 1:
         return Loose(values.mul_(scale.flatten()), 8)
     if scale.ndim == 1:
         scale = scale[:, None]
-    down, across = (-(-n // s) for n, s in zip(values.shape, scale.shape, strict=True))
-    full = scale.repeat_interleave(down, 0).repeat_interleave(across, 1)
-    return Loose(values.mul_(full[: values.shape[0], : values.shape[1]]), 8)
+    if scale.ndim != 2:
+        raise malformed(module, parts)
+    for axis, length in enumerate(values.shape):
+        block = block_length(length, scale.shape[axis])
+        if block is None:
+            raise malformed(module, parts)
+        scale = scale.repeat_interleave(block, axis).narrow(axis, 0, length)
+    return Loose(values.mul_(scale), 8)
+
+
+def block_length(length: int, blocks: int) -> int | None:
+    """How long blocks are of which the last may be cut short: a power of two, as all that are in
+    use, or equal ones; None where neither gives so many."""
+    if blocks == 1:
+        return length
+    power = 1 << (max(1, -(-length // max(1, blocks))) - 1).bit_length()
+    for block in (power, length // max(1, blocks)):
+        if block and -(-length // block) == blocks:
+            return block
+    return None
 
 
 def nvfp4(module: str, data: StoredTensor, parts: Parts, width: int) -> Loose:
@@ -163,7 +179,7 @@ def nvfp4(module: str, data: StoredTensor, parts: Parts, width: int) -> Loose:
     codes = loaded(data)
     table = torch.tensor((*E2M1, *(-value for value in E2M1)))
     values = table[torch.stack((codes & 15, codes >> 4), dim=-1).flatten(1).int()]
-    scale = loaded(parts["weight_scale"], torch.float32)
+    scale = scale_of(parts)
     if scale.shape != (rows, width // NVFP4_GROUP) or values.shape[1] != width:
         raise malformed(module, parts)
     if "weight_global_scale" in parts:
@@ -171,6 +187,15 @@ def nvfp4(module: str, data: StoredTensor, parts: Parts, width: int) -> Loose:
     elif "weight_scale_2" in parts:
         scale = scale * loaded(parts["weight_scale_2"], torch.float32).flatten()
     return Loose(values.view(rows, -1, NVFP4_GROUP).mul_(scale[:, :, None]).flatten(1), 4)
+
+
+def stored_scale(parts: Parts) -> StoredTensor:
+    """It multiplies under both names."""
+    return parts.get("weight_scale") or parts["weight_scale_inv"]
+
+
+def scale_of(parts: Parts) -> Tensor:
+    return loaded(stored_scale(parts), torch.float32)
 
 
 def loaded(tensor: StoredTensor, dtype: torch.dtype | None = None) -> Tensor:

@@ -1,11 +1,15 @@
 """The `canvaslm` command: its subcommands, and how a failure ends it.
 
 Exit codes: 0 done; 1 a bug, or the reader of our output went away; 2 a request that cannot be
-served, with the reason on stderr; 130 interrupted.
+served, with the reason on stderr; 130 interrupted; 143 or 129 ended by SIGTERM or SIGHUP.
 """
 
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
@@ -81,11 +85,35 @@ def _root(
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line on `args` (by default the process's own) and exit with its code."""
     try:
-        app(args=None if args is None else list(args), prog_name="canvaslm")
+        with _signals_end_it():
+            app(args=None if args is None else list(args), prog_name="canvaslm")
     except CanvasError as error:
         output.complain(error)
         sys.exit(2)
     sys.exit(0)
+
+
+@contextmanager
+def _signals_end_it() -> Iterator[None]:
+    """SIGTERM and SIGHUP raise, as Ctrl-C does, so that what is half-written is cleared away."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals arrive in the main thread
+        return
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    ours = [number for number in known if signal.getsignal(number) == signal.SIG_DFL]
+
+    def end(number: int, _: FrameType | None) -> None:
+        for one in ours:
+            signal.signal(one, signal.SIG_IGN)  # a second one must not stop the clearing
+        raise SystemExit(128 + number)
+
+    for number in ours:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

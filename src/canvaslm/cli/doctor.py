@@ -62,9 +62,11 @@ def _extras() -> dict[str, str]:
 def _processor() -> dict[str, str]:
     import torch
 
+    from canvaslm.engine.device import physical_memory
+    from canvaslm.engine.memory import available_memory
     from canvaslm.eval import machine
 
-    total, free = machine.memory_bytes()
+    total, free = physical_memory(), available_memory()
     return {
         "name": machine.cpu_name(),
         "features": ", ".join(machine.cpu_features()) or "unknown",
@@ -128,7 +130,7 @@ def _embedded() -> dict[str, str]:
     """Where the embedded model would run; read from its headers, without loading it."""
     from canvaslm.checkpoint.folder import open_checkpoint
     from canvaslm.engine.device import choose
-    from canvaslm.engine.lm import POCKET
+    from canvaslm.engine.loading import POCKET
     from canvaslm.model.presets import parameter_count
 
     try:

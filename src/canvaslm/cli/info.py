@@ -36,7 +36,7 @@ def info(
 ) -> None:
     """Print a model's shape, size, tokenizer and generation settings; no weight is read."""
     from canvaslm.checkpoint.folder import open_checkpoint
-    from canvaslm.engine.lm import POCKET
+    from canvaslm.engine.loading import POCKET
 
     checkpoint = open_checkpoint(POCKET if model is None else model)
     found = {
@@ -89,6 +89,7 @@ def _memory(
     made = plan.plan(checkpoint, quant=quant, context=context, batch=batch)
     return {
         "quant": made.quant,
+        "dtype": made.dtype and plan.name_of(made.dtype),
         "context": made.context,
         "batch": made.batch,
         **made.parts,
@@ -152,10 +153,10 @@ def _rows(name: str, value: Any) -> list[str]:
 
 
 def _plain(value: Any) -> str:
-    if value is None or value is False:
+    if value is None:
         return "none"
-    if value is True:
-        return "yes"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -80,14 +80,21 @@ def finite(value: float) -> float | None:
 
 
 def measured(lm: LM, model: str | None) -> dict[str, str]:
-    """What an evaluation measured, and where: model, device, dtype."""
+    """What an evaluation measured, and where: model, device, dtype; the formats of rounded weights,
+    whose dtype is that of K and V."""
     from canvaslm.eval.machine import describe_device
+    from canvaslm.measure.parts import formats_of
+    from canvaslm.model.weights import KIND
 
-    return {
+    found = {
         "model": model or "embedded",
         "device": describe_device(lm.placement.device),
         "dtype": str(lm.placement.dtype).removeprefix("torch."),
     }
+    of = formats_of(lm)
+    if any(KIND[format] == "int8" for format in (of.experts, of.dense, of.embedding)):
+        found["weights"] = f"{of.experts} experts, {of.dense} dense, {of.embedding} embedding"
+    return found
 
 
 def console(*, to_stderr: bool = False) -> Console:

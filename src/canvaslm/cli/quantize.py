@@ -57,11 +57,12 @@ def quantize(
 
     from canvaslm.checkpoint.folder import open_checkpoint
     from canvaslm.cli.progress import bar
-    from canvaslm.engine.quantised.write import quantise_folder
+    from canvaslm.engine.quantised.write import check_request, quantise_folder
     from canvaslm.quant.scheme import Scheme
 
     scheme = Scheme(experts=experts, dense=dense, embedding=embedding, group=group)
     source = open_checkpoint(model)
+    check_request(source, out, scheme, overwrite=overwrite)
     with bar(DownloadColumn(), TimeRemainingColumn()) as progress:
         task = progress.add_task("rounding", total=None)
         report = quantise_folder(
@@ -87,7 +88,7 @@ def _importance(source: Checkpoint, calibrate: Path | None) -> Importance | None
 
 
 def _show(out: Path, report: Report) -> None:
-    table = output.figures("relative output error", "layer", *report.whole)
+    table = output.figures("relative output error of layer", *report.whole)
     for layer, kinds in report.layers.items():
         table.add_row(str(layer), *(_percent(kinds.get(kind)) for kind in report.whole))
     table.add_row("all", *map(_percent, report.whole.values()))

@@ -5,26 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from canvaslm.cache.attend import Bidirectional
 from canvaslm.cache.pages import Pool, Prefix
-from canvaslm.checkpoint.folder import Checkpoint, open_checkpoint
 from canvaslm.engine.checks import check_integer
 from canvaslm.engine.decide.answers import Decisions
 from canvaslm.engine.decide.calibration import Calibration, Method
 from canvaslm.engine.decide.decide import Decider, Rules
 from canvaslm.engine.decide.formats import Questions
 from canvaslm.engine.decide.layout import Layout, State
-from canvaslm.engine.device import Placement, choose
+from canvaslm.engine.device import Placement
 from canvaslm.engine.encode import extend_all
 from canvaslm.engine.events import Event
-from canvaslm.engine.load import load_model, load_native
 from canvaslm.engine.params import Mode, Params
-from canvaslm.engine.plan import check_memory
 from canvaslm.engine.prompt import (
     Ids,
     Prompt,
@@ -46,85 +42,10 @@ from canvaslm.errors import ContextLengthError, ParameterError
 from canvaslm.kernels.choose import operations
 from canvaslm.model.native import Native
 from canvaslm.model.network import Network
-from canvaslm.model.presets import parameter_count
 from canvaslm.model.transformer import Transformer
-from canvaslm.quant.scheme import Scheme
 from canvaslm.text.tokenizer import Tokenizer
 
 # B batch, N tokens, L canvas, V vocabulary
-
-POCKET = Path(__file__).resolve().parent.parent / "pocket"
-
-
-def load(
-    path: str | Path | None = None,
-    *,
-    device: str = "auto",
-    dtype: str = "auto",
-    quant: str | Scheme | None = None,
-    context: int | None = None,
-) -> LM:
-    """Load a checkpoint folder or hub id, or without `path` the embedded model.
-
-    `device` is auto, cpu, cuda or cuda:N; `dtype` auto, float32, bfloat16, float16 or float64.
-    `lm.placement` says what auto came to and why. `quant` int4, mxfp4 or int8 rounds the weights
-    while they are read; a folder that `canvaslm quantize` wrote needs no `quant`. Rounded weights
-    run on the CPU. What a CPU is to hold is planned for first, with `context` tokens of prompt and
-    answer, 8,192 if it is not given; it limits nothing later.
-
-    Raises CheckpointError and its kinds for a checkpoint that cannot be used, ParameterError for a
-    device, dtype or quant that is not there, OutOfMemoryError if the plan does not fit, with its
-    numbers and what would fit.
-    """
-    checkpoint = open_checkpoint(POCKET if path is None else path)
-    if quant is not None or checkpoint.quantised:
-        return load_rounded(checkpoint, device=device, dtype=dtype, quant=quant, context=context)
-    placement = choose(
-        device, dtype, stored=checkpoint.dtype, parameters=parameter_count(checkpoint.config)
-    )
-    if placement.device.type == "cpu":
-        check_memory(checkpoint, dtype=placement.dtype, context=context)
-    elif context is not None:
-        raise ParameterError(
-            f"context={context} would have no effect on {placement.device}: the memory of a CPU is "
-            "planned for, so leave it out"
-        )
-    return LM(
-        load_model(checkpoint, device=placement.device, dtype=placement.dtype),
-        tokenizer=Tokenizer.from_folder(checkpoint.path),
-        settings=Settings.read(checkpoint.generation, checkpoint.config),
-        placement=placement,
-        calibration=Calibration.read(checkpoint.path),
-    )
-
-
-def load_rounded(
-    checkpoint: Checkpoint,
-    *,
-    device: str,
-    dtype: str,
-    quant: str | Scheme | None,
-    context: int | None,
-) -> LM:
-    if device not in ("auto", "cpu") or dtype != "auto":
-        raise ParameterError(
-            f"device={device!r}, dtype={dtype!r}: quantised weights run on the CPU, in types of "
-            'their own; leave both at "auto", or load a checkpoint in floating point without quant'
-        )
-    check_memory(checkpoint, quant=quant, context=context)
-    network = load_native(checkpoint, quant=quant)
-    return LM(
-        network,
-        tokenizer=Tokenizer.from_folder(checkpoint.path),
-        settings=Settings.read(checkpoint.generation, checkpoint.config),
-        placement=Placement(
-            device=network.device,
-            dtype=network.dtype,
-            why_device="quantised weights run there",
-            why_dtype="of K and V; each weight has its own",
-        ),
-        calibration=Calibration.read(checkpoint.path),
-    )
 
 
 def choose_network(model: Transformer | Native) -> Transformer | Native:

@@ -62,8 +62,9 @@ class Plan:
         parts = ", ".join(f"{name} {size / 1e9:.2f}" for name, size in self.parts.items() if size)
         kind = "" if self.dtype is None else f" as {name_of(self.dtype)}"
         return (
-            f"{self.total / 1e9:.2f} GB are needed{kind} ({parts}) with a context of {self.context:,} "
-            f"tokens and {self.batch} at a time, and {self.available / 1e9:.2f} GB are free"
+            f"{self.total / 1e9:.2f} GB are needed{kind} ({parts}) with a context of "
+            f"{self.context:,} tokens and {self.batch} at a time, and "
+            f"{self.available / 1e9:.2f} GB are free"
         )
 
 
@@ -85,20 +86,17 @@ def plan(
     config = checkpoint.config
     tokens = context_of(config, context)
     check_integer("batch", batch, least=1)
-    scheme, loaded = None, None
-    if quant is not None:
-        scheme = scheme_of(quant)
-        check_source(checkpoint, scheme)
-        weights = made_weights(checkpoint, scheme)
-    elif checkpoint.quantised:
-        weights = stored_weights(checkpoint)
-    else:
+    loaded = None
+    if quant is None and not checkpoint.quantised:
         loaded = dtype or usual_dtype(checkpoint)
-        weights = stored_weights(checkpoint, dtype=loaded)
     rows = batch * config.canvas_length
     width = BFLOAT16 if loaded is None else loaded.itemsize
     return Plan(
-        weights=weights,
+        weights=(
+            stored_weights(checkpoint, dtype=loaded)
+            if quant is None
+            else made_weights(checkpoint, scheme_of(quant))
+        ),
         kv=batch * sum(kv_bytes(layer, tokens, config, width) for layer in config.layers),
         head=rows * config.vocab_size * BFLOAT16,
         workspace=workspace_bytes(config, rows),
@@ -207,6 +205,7 @@ def stored_part(name: str) -> str:
 
 def made_weights(checkpoint: Checkpoint, scheme: Scheme) -> dict[str, int]:
     """Bytes of the weights once they are rounded; what is kept is bfloat16 or becomes float32."""
+    check_source(checkpoint, scheme)
     found = dict.fromkeys(("experts", "dense", "embedding", "rest"), 0)
     width = BFLOAT16 if checkpoint.dtype == torch.bfloat16 else FLOAT32
     for matrix in matrices(checkpoint.config):
@@ -228,7 +227,8 @@ def made_weights(checkpoint: Checkpoint, scheme: Scheme) -> dict[str, int]:
 
 
 def kv_bytes(layer: LayerConfig, context: int, config: ModelConfig, width: int) -> int:
-    """K and V of a prefix, `width` bytes a number, in whole pages; a sliding layer keeps what its window can reach."""
+    """K and V of a prefix in whole pages, `width` bytes a number; a sliding layer keeps what its
+    window can reach."""
     reach = context
     if layer.window is not None:
         reach = min(context, layer.window + config.canvas_length + PAGE_SIZE)

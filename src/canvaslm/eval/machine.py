@@ -29,16 +29,6 @@ def core_count() -> int:
         return os.cpu_count() or 1
 
 
-def memory_bytes() -> tuple[int, int]:
-    """Physical memory in all, and what is free for a new program now."""
-    page, total = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
-    available = os.sysconf("SC_AVPHYS_PAGES")
-    for line in _read("/proc/meminfo").splitlines():
-        if line.startswith("MemAvailable:"):
-            return page * total, int(line.split()[1]) * 1024
-    return page * total, page * available
-
-
 def describe_device(device: torch.device) -> str:
     """The processor or accelerator behind `device`, by name."""
     if device.type == "cuda":

@@ -70,7 +70,9 @@ class Weight:
         else:
             table = torch.tensor((*E2M1, *(-value for value in E2M1)))
             values, scale = table[codes.long()], torch.exp2(self.scale.float() - 127)
-        return (values.unflatten(1, (scale.shape[1], -1)) * scale[:, :, None]).flatten(1)
+        rows, groups = scale.shape
+        grouped = values.view(rows, groups, values.shape[1] // groups) * scale[:, :, None]
+        return grouped.flatten(1)
 
     def __post_init__(self) -> None:
         rows, width = self.data.shape

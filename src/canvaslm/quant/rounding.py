@@ -68,7 +68,7 @@ def round_matrix(
     step = max(1, PIECE // max(1, width))
     for first in range(0, rows, step):
         part_RK = w_NK[first : first + step].float()
-        check_finite(part_RK, first, name)
+        check_finite(part_RK, name, shape=(rows, width), first=first * width)
         part = Piece(part_RK, per_group, importance_K)
         data[first : first + step], scale[first : first + step] = part.rounded(format)
         loss += part.loss()
@@ -124,11 +124,14 @@ def packed(code_RK: Tensor) -> Tensor:
     return code_RK[:, 0::2] | (code_RK[:, 1::2] << 4)
 
 
-def check_finite(w_RK: Tensor, first: int, name: str) -> None:
-    if bool(torch.isfinite(w_RK.sum())) or bool(w_RK.isfinite().all()):
+def check_finite(values: Tensor, name: str, *, shape: tuple[int, ...], first: int = 0) -> None:
+    """Raises TensorError, with the place, for a NaN or infinity among a tensor's `values` from its
+    number `first` on."""
+    if bool(torch.isfinite(values.sum())) or bool(values.isfinite().all()):
         return
-    row, column = (~w_RK.isfinite()).nonzero()[0].tolist()
+    index = int((~values.isfinite()).flatten().nonzero()[0, 0])
+    place = [int(part) for part in torch.unravel_index(torch.tensor(first + index), shape)]
     raise TensorError(
-        f"{name} holds {float(w_RK[row, column])} at [{first + row}, {column}], which no format "
-        "can round: the checkpoint is damaged or was trained to divergence; use another one"
+        f"{name} holds {float(values.flatten()[index])} at {place}, which no format can round: "
+        "the checkpoint is damaged or was trained to divergence; use another one"
     )

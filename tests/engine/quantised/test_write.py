@@ -18,11 +18,12 @@ from torch import Tensor
 from canvaslm.checkpoint import Checkpoint, open_checkpoint
 from canvaslm.engine.create import new_checkpoint
 from canvaslm.engine.load import load_model
+from canvaslm.engine.quantised.importance import measure_importance
 from canvaslm.engine.quantised.matrices import matrices
 from canvaslm.engine.quantised.read import arranged, quantise_model, read_state
 from canvaslm.engine.quantised.rounder import Rounder
 from canvaslm.engine.quantised.write import quantise_folder
-from canvaslm.errors import ParameterError, StorageError, TensorError
+from canvaslm.errors import CheckpointError, ParameterError, StorageError, TensorError
 from canvaslm.kernels.weight import Weight
 from canvaslm.model.config import ExpertsConfig
 from canvaslm.model.presets import preset, reduced
@@ -167,22 +168,50 @@ def test_too_small_a_disk_is_noticed_before_the_work(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.fixture
-def damaged(source: Checkpoint, tmp_path: Path) -> Checkpoint:
-    folder = tmp_path / "damaged"
+def damage(source: Checkpoint, folder: Path, name: str, place: tuple[int, ...]) -> Checkpoint:
+    """A copy with a NaN."""
     folder.mkdir()
     for file in source.path.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     tensors = {n: t.clone() for n, t in load_file(folder / "model.safetensors").items()}
-    tensors["model.decoder.layers.1.experts.gate_up_proj"][3, 70, 9] = torch.nan
+    tensors[name][place] = torch.nan
     save_file(tensors, folder / "model.safetensors")
     return open_checkpoint(folder)
+
+
+@pytest.fixture
+def damaged(source: Checkpoint, tmp_path: Path) -> Checkpoint:
+    name = "model.decoder.layers.1.experts.gate_up_proj"
+    return damage(source, tmp_path / "damaged", name, (3, 70, 9))
 
 
 def test_a_nan_ends_it_with_its_place_and_no_trace(damaged: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(TensorError, match=r"layers\.1\.experts\.3\.up_proj holds nan at \[6, 9\]"):
         quantise_folder(damaged, tmp_path / "out", Scheme())
     assert [path.name for path in tmp_path.iterdir()] == ["damaged"]
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("model.decoder.embed_tokens.weight", (7, 104)),
+        ("model.decoder.layers.0.input_layernorm.weight", (5,)),
+        ("model.decoder.self_conditioning.gate_proj.weight", (2, 3)),
+    ],
+)
+def test_a_nan_in_what_is_kept_is_found_too(
+    source: Checkpoint, tmp_path: Path, name: str, place: tuple[int, ...]
+) -> None:
+    bad = damage(source, tmp_path / "bad", name, place)
+    said = re.escape(f"holds nan at {list(place)}")
+    with pytest.raises(TensorError, match=said):
+        quantise_folder(bad, tmp_path / "out", Scheme())
+    with pytest.raises(TensorError, match=said):
+        quantise_model(bad, Scheme())
+    assert [path.name for path in tmp_path.iterdir()] == ["bad"]
+    if "norm" in name:
+        with pytest.raises(CheckpointError, match="is not finite while the text is read"):
+            measure_importance(bad, [2, 3, 4])
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])

@@ -20,7 +20,7 @@ from canvaslm.checkpoint.names import expert_module, module_name
 from canvaslm.engine.encode import extend_all
 from canvaslm.engine.load import load_model
 from canvaslm.engine.prompt import need_tokenizer
-from canvaslm.errors import ParameterError
+from canvaslm.errors import CheckpointError, ParameterError
 from canvaslm.model.moe import Experts
 from canvaslm.model.transformer import Transformer
 from canvaslm.text.tokenizer import Tokenizer
@@ -49,19 +49,32 @@ def read_text(checkpoint: Checkpoint, file: Path) -> list[int]:
 
 
 def measure_importance(checkpoint: Checkpoint, ids: list[int]) -> dict[str, Tensor]:
-    """Mean square of every input, float32 [K], by the module that reads it."""
+    """Mean square of every input, float32 [K], by the module that reads it.
+
+    Raises CheckpointError where activations are not finite.
+    """
     model = load_model(checkpoint, device=CPU)
     sums = Sums()
     handles = sums.watch(model)
     try:
-        pool = Pool(model.config, device=CPU, dtype=model.embedding.dtype)
+        # one pass for all tokens: weights that memory does not hold are read from the disk once
+        dtype = model.embedding.dtype
+        pool = Pool(model.config, page_size=len(ids), device=CPU, dtype=dtype)
         with torch.inference_mode(), Prefix(pool) as prefix:
             for _ in extend_all(model, prefix, ids):
                 pass
     finally:
         for stop in handles:
             stop()
-    return sums.means()
+    means = sums.means()
+    for module, mean_K in means.items():
+        if not bool(mean_K.isfinite().all()):
+            raise CheckpointError(
+                f"{checkpoint.path}: what {module} reads is not finite while the text is read: a "
+                f"weight is damaged, or {checkpoint.dtype} is too narrow for this network; without "
+                "calibration a damaged weight is named with its place"
+            )
+    return means
 
 
 class Sums:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from canvaslm.checkpoint.folder import Checkpoint
+from canvaslm.checkpoint.names import released_name
 from canvaslm.checkpoint.quantised_layouts import Loose
 from canvaslm.checkpoint.save import Progress
 from canvaslm.engine.quantised.matrices import (
@@ -28,7 +29,7 @@ from canvaslm.engine.quantised.write import check_source
 from canvaslm.kernels.weight import Weight
 from canvaslm.model.transformer import Transformer
 from canvaslm.model.weights import State
-from canvaslm.quant.rounding import Loss, round_matrix
+from canvaslm.quant.rounding import Loss, check_finite, round_matrix
 from canvaslm.quant.scheme import RoundedFormat, Scheme
 
 AS_IT_IS = Scheme(experts="keep", dense="keep", embedding="keep")
@@ -93,7 +94,11 @@ def gathered(
                 experts.append(weight)
             if progress is not None:
                 progress(done, len(todo))
-    return state | {name: source.kept(name) for name in kept_names(source.config)}
+    kept = {name: source.kept(name) for name in kept_names(source.config)}
+    if scheme is not AS_IT_IS:
+        for name, tensor in kept.items():
+            check_finite(tensor, released_name(name), shape=tuple(tensor.shape))
+    return state | kept
 
 
 class Work:
@@ -110,6 +115,8 @@ class Work:
         if isinstance(found, Loose):
             format, group = AGAIN[found.bits]
             return round_matrix(found.values, format, group=group, name=matrix.module)
+        if self.scheme is not AS_IT_IS:
+            check_finite(found.data, matrix.module, shape=matrix.shape)
         if self.scheme.format_of(matrix.part) == "bf16" and found.format == "float32":
             found = Weight("bfloat16", found.data.bfloat16())
         return found, Loss()

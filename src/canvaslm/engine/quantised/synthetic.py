@@ -19,7 +19,7 @@ from canvaslm.checkpoint.quantised_layouts import encoded_like
 from canvaslm.checkpoint.save import TensorToWrite, raw_bytes
 from canvaslm.engine.quantised.matrices import Matrix, kept_names, matrices, shapes
 from canvaslm.engine.quantised.rounder import rounded_format
-from canvaslm.engine.quantised.write import declare_scheme
+from canvaslm.engine.quantised.write import declare_scheme, to_round
 from canvaslm.kernels.weight import Format
 from canvaslm.model.config import ModelConfig
 from canvaslm.quant.scheme import Scheme
@@ -43,8 +43,7 @@ def synthetic_text(
     todo = sorted(matrices(config), key=lambda matrix: matrix.module)
     made = [tensor for matrix in todo for tensor in draw.matrix(matrix, scheme)]
     made += [draw.kept(name, all_shapes[name], config) for name in kept_names(config)]
-    rounded = [matrix for matrix in todo if rounded_format(scheme, matrix) is not None]
-    return made, declare_scheme(rounded, scheme)
+    return made, declare_scheme(to_round(config, scheme), scheme)
 
 
 class Draw:

@@ -19,6 +19,7 @@ from canvaslm.checkpoint.save import (
     Progress,
     TensorToWrite,
     carried_files,
+    check_target,
     raw_bytes,
     write_checkpoint,
 )
@@ -26,6 +27,8 @@ from canvaslm.engine.quantised.matrices import FolderSource, Matrix, kept_names,
 from canvaslm.engine.quantised.report import FILE, Report
 from canvaslm.engine.quantised.rounder import Importance, Rounder, round_one, rounded_format
 from canvaslm.errors import ParameterError
+from canvaslm.model.config import ModelConfig
+from canvaslm.quant.rounding import check_finite
 from canvaslm.quant.scheme import Scheme
 
 IGNORED = (
@@ -55,12 +58,9 @@ def quantise_folder(
     for a tensor that is missing or holds a NaN. Nothing half-written is left behind.
     """
     check_source(source, scheme)
-    todo = list(matrices(source.config))
     report = Report(scheme=scheme, calibrated=bool(importance), bytes_before=source.size)
     floats = FolderSource(source)
-    rounded = sorted(
-        (m for m in todo if rounded_format(scheme, m) is not None), key=lambda m: m.module
-    )
+    rounded = to_round(source.config, scheme)
     declared = declare_scheme(rounded, scheme)
     with Rounder(
         rounded,
@@ -68,7 +68,7 @@ def quantise_folder(
         threads=torch.get_num_threads(),
     ) as rounder:
         parts = [part for m in rounded for part in Parts(m, scheme, rounder, report).tensors()]
-        tensors = [*parts, *kept_tensors(floats, todo, scheme), *vision(source)]
+        tensors = [*parts, *kept_tensors(floats, scheme), *vision(source)]
         floats.tensors.finish()
         report.bytes_after = sum(tensor.size for tensor in tensors)
         write_checkpoint(
@@ -84,7 +84,23 @@ def quantise_folder(
     return report
 
 
+def check_request(
+    source: Checkpoint, folder: str | Path, scheme: Scheme, *, overwrite: bool
+) -> None:
+    """What `quantise_folder` would refuse at once, for whoever has work to do before it."""
+    check_source(source, scheme)
+    check_target(Path(folder).expanduser().absolute(), overwrite=overwrite)
+    declare_scheme(to_round(source.config, scheme), scheme)
+
+
+def to_round(config: ModelConfig, scheme: Scheme) -> list[Matrix]:
+    """The matrices that a scheme rounds, in the order of the files."""
+    found = (matrix for matrix in matrices(config) if rounded_format(scheme, matrix) is not None)
+    return sorted(found, key=lambda matrix: matrix.module)
+
+
 def check_source(source: Checkpoint, scheme: Scheme) -> None:
+    """Raises ParameterError for a folder rounded already, and a scheme that rounds nothing."""
     if source.quantised:
         raise ParameterError(
             f"{source.path} is quantised already, and rounding twice only loses: quantise the "
@@ -122,29 +138,31 @@ class Parts:
         return self.left.pop(suffix)
 
 
-def kept_tensors(
-    source: FolderSource, todo: Iterable[Matrix], scheme: Scheme
-) -> Iterator[TensorToWrite]:
-    """Whatever is not rounded, as the file has it; the embedding possibly as bfloat16."""
+def kept_tensors(source: FolderSource, scheme: Scheme) -> Iterator[TensorToWrite]:
+    """Whatever is not rounded, as the file has it; the embedding possibly as bfloat16. A NaN is
+    found on the way."""
     kept = map(source.stored, kept_names(source.config))
     stored = {tensor.name: tensor for tensor in kept}
-    for matrix in todo:
+    for matrix in matrices(source.config):
         found = source.origin(matrix)
         if scheme.format_of(matrix.part) == "bf16":
-            yield as_bfloat16(found)
+            yield checked(found, torch.bfloat16)
         elif rounded_format(scheme, matrix) is None:
             stored[found.name] = found
-    yield from map(TensorToWrite.copy, stored.values())
+    for tensor in stored.values():
+        yield checked(tensor, tensor.dtype)
 
 
-def as_bfloat16(stored: StoredTensor) -> TensorToWrite:
+def checked(stored: StoredTensor, dtype: torch.dtype) -> TensorToWrite:
     def pieces() -> Iterator[memoryview]:
+        done = 0
         for piece in stored.pieces():
-            yield raw_bytes(torch.frombuffer(piece, dtype=stored.dtype).bfloat16())
+            values = torch.frombuffer(piece, dtype=stored.dtype)
+            check_finite(values, stored.name, shape=stored.shape, first=done)
+            done += len(values)
+            yield raw_bytes(values.to(dtype))
 
-    if stored.dtype == torch.bfloat16:
-        return TensorToWrite.copy(stored)
-    return TensorToWrite(stored.name, torch.bfloat16, stored.shape, pieces)
+    return TensorToWrite(stored.name, dtype, stored.shape, pieces)
 
 
 def vision(source: Checkpoint) -> Iterator[TensorToWrite]:

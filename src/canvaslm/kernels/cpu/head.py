@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
+from collections import deque
 from ctypes import POINTER, byref
 from dataclasses import dataclass
 
@@ -77,7 +78,7 @@ class NativeHead:
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self.library = library
-        self._spare: list[Tensor] = []
+        self._spare: deque[Tensor] = deque(maxlen=SPARES)
         ask, count, address = (POINTER(Panel), POINTER(Matrix)), ctypes.c_int64, ctypes.c_void_p
         self._believe = library.canvaslm_believe
         self._believe.argtypes = (
@@ -166,14 +167,18 @@ class NativeHead:
 
     def _memory(self, size: int) -> Tensor:
         """Memory of this size, from an earlier belief if one has left it: new pages are dear."""
-        for at, spare in enumerate(self._spare):
+        for _ in range(SPARES):
+            try:
+                spare = self._spare.popleft()  # beliefs end at any time, in any thread
+            except IndexError:
+                break
             if size <= spare.nbytes <= 2 * size:
-                return self._spare.pop(at)
+                return spare
+            self._spare.append(spare)
         return torch.empty(size, dtype=torch.uint8)
 
     def _give_back(self, memory: Tensor) -> None:
         self._spare.append(memory)
-        del self._spare[:-SPARES]
 
 
 def check_table(table: Weight) -> None:

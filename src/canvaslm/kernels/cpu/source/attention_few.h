@@ -61,6 +61,24 @@ inline Vec joined(const Bfloat* one, __m512i other, Vec sum) {
     return {_mm512_dpbf16_ps(sum.v, (__m512bh)_mm512_set1_epi32(pair), (__m512bh)other)};
 }
 
+// `lanes`, told apart here already: most often all are there
+template <class E, class In>
+inline __m512i lanes_of(const In* p, int64_t left) {
+    constexpr int64_t kAll = 16 * kPair<E>;
+    return left >= kAll ? lanes<E>(p, kAll) : lanes<E>(p, left);
+}
+
+template <class E, class In>
+inline void columns(const In* const* rows, int64_t d, int64_t left, __m512i (&x)[16]) {
+    constexpr int64_t kAll = 16 * kPair<E>;
+    if (left >= kAll) {
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; ++i) x[i] = lanes<E>(rows[i] + d, kAll);
+    } else {
+        for (int i = 0; i < 16; ++i) x[i] = lanes<E>(rows[i] + d, left);
+    }
+}
+
 // scores[r * kBlock + key] of R rows of q
 template <class E, class In, int R>
 void ask(const Reading<In>& keys, const E* q, int64_t depth, float* scores, Coming& coming) {
@@ -73,8 +91,7 @@ void ask(const Reading<In>& keys, const E* q, int64_t depth, float* scores, Comi
         for (int r = 0; r < R; ++r) sum[r] = set(0.0f);
         for (int64_t d = 0; d < depth; d += kStep) {
             __m512i x[16];
-#pragma GCC unroll 16
-            for (int i = 0; i < 16; ++i) x[i] = lanes<E>(rows[i] + d, keys.size - d);
+            columns<E>(rows, d, keys.size - d, x);
             transpose(x);
             coming.fetch(kStep * sizeof(In) / 4);
 #pragma GCC unroll 16
@@ -123,9 +140,9 @@ void tell(const Reading<In>& values, const Bfloat* weights, float* mixed, int64_
         if (add)
             for (int r = 0; r < R; ++r) sum[r] = Columns(mixed + r * width + d, two);
         for (int64_t k = 0; k < values.count; k += 2) {
-            __m512i a = lanes<Bfloat>(values.rows[k] + d, values.size - d), b{};
+            __m512i a = lanes_of<Bfloat>(values.rows[k] + d, values.size - d), b{};
             if (k + 1 < values.count)
-                b = lanes<Bfloat>(values.rows[k + 1] + d, values.size - d);
+                b = lanes_of<Bfloat>(values.rows[k + 1] + d, values.size - d);
             __m512i near = _mm512_unpacklo_epi16(a, b), far = _mm512_unpackhi_epi16(a, b);
             coming.fetch(sizeof(In));
 #pragma GCC unroll 8

@@ -109,12 +109,13 @@ inline void narrow(const uint16_t* p, const uint16_t* e, int64_t rows, int64_t d
         uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
         uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
     } config;
-    asm volatile("" ::: "memory");  // GCC does not know that the instruction reads it
+    asm volatile("" ::: "memory");  // GCC does not know that tile instructions read memory
     _tile_loadconfig(&config);
     for (int64_t c = 0; c < columns; c += 32)
         for (int64_t r = 0; r < rows; r += 32)
             narrow_piece(p + r * kDepth, e + 2 * c, depth, columns, sum + r * columns + c, ahead);
     _tile_release();
+    asm volatile("" ::: "memory");  // nor that they write it
 }
 
 #else

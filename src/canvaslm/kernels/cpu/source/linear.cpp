@@ -39,7 +39,9 @@ void linear(int threads, const Panel& x, const Matrix& w, float* y_TN) {
         int64_t count = std::min(outputs, w.outputs - n0);
         int64_t take = std::min(blocks, blocks_of(x.tokens) - b0), stride = take * kLanes;
         auto out = static_cast<float*>(scratch(kOwnScratch, size_t(outputs * stride) * 4));
-        product(x, b0, take, w, n0, count, out, stride);
+        int64_t then = item + threads;  // most likely: they take turns
+        int64_t next = then < slabs * passes ? then % slabs * outputs : -1;
+        product(x, b0, take, w, n0, count, out, stride, next);
         for (int64_t b = 0; b < take; ++b) {
             int64_t t = (b0 + b) * kLanes, tokens = std::min<int64_t>(kLanes, x.tokens - t);
             for (int64_t n = 0; n < count; n += 16)

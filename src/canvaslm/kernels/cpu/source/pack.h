@@ -157,9 +157,10 @@ void pack(const Panel& to, int64_t block, const float* peak, F&& value) {
     const int count = left < kLanes ? static_cast<int>(left) : kLanes;
     float unit[kLanes] = {};
     if constexpr (K == Kind::kInt8) {
+        constexpr float kLeast = 1e-36f;  // rows below it are 0: 127 over that may be no float
         for (int row = 0; row < count; ++row) {
             to.scale[block * kLanes + row] = peak[row] / 127;
-            unit[row] = peak[row] > 0 ? 127 / peak[row] : 0;
+            unit[row] = peak[row] > kLeast ? 127 / peak[row] : 0;
         }
         for (int row = count; row < kLanes; ++row) to.scale[block * kLanes + row] = 0;
     }

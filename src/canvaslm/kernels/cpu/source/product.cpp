@@ -27,9 +27,9 @@ void run(const Task& task) {
 }  // namespace
 
 void product(const Panel& x, int64_t b0, int64_t blocks, const Matrix& w, int64_t n0, int64_t count,
-             float* out, int64_t stride) {
+             float* out, int64_t stride, int64_t next) {
     if (!blocks || !count) return;
-    Task task{x, b0, blocks, w, n0, count, out, stride};
+    Task task{x, b0, blocks, w, n0, count, out, stride, next};
 #if defined(__AMX_INT8__) && defined(__AMX_BF16__)
     // packed weights need no tiles where tokens are few, and the sums are exact either way
     if (is_packed(task) && few_tokens(task) <= kFew)

@@ -61,14 +61,20 @@ class Tiles {
     Tiles& operator=(const Tiles&) = delete;
 };
 
-// The piece of the weight that comes next, fetched a few lines at every step.
+// The piece of the weight that comes next, `width` lines of each of `rows` rows: a few are fetched
+// at every step.
 struct Ahead {
-    const uint8_t* from = nullptr;
-    int64_t stride = 0, lines = 0, width = 1, each = 0, done = 0;
+    const uint8_t* row = nullptr;
+    int64_t stride = 0, rows = 0, width = 1, each = 0, line = 0;
 
     void step() {
-        for (int64_t end = std::min(lines, done + each); done < end; ++done)
-            __builtin_prefetch(from + done / width * stride + done % width * 64, 0, 2);
+        for (int64_t i = 0; i < each && rows; ++i) {
+            __builtin_prefetch(row + line * 64, 0, 2);
+            if (++line < width) continue;
+            line = 0;
+            row += stride;
+            --rows;
+        }
     }
 };
 
@@ -104,18 +110,22 @@ void piece(const uint8_t* a, int64_t a_stride, const uint8_t* b, int64_t b_strid
     if (NA > 1 && NB > 1) store_tile<3>(lower + 64, sums_stride);
 }
 
-// A slab and the memory for its sums, [32][16 blocks] of 4 bytes.
+// An odd number of cache lines, or the rows of a tile would fall into few sets of L1.
+inline int64_t stride_of_sums(const Task& task) { return (task.blocks | 1) * 64; }
+
+// A slab and the memory for its sums, [32][stride_of_sums].
 struct Sweep {
     const Task& task;
     Slab slab;
     int64_t rows;
+    bool straight;        // its rows are the file's own
     const uint8_t* next;  // what the next slab is read from; null where it is unpacked first
     uint8_t* sums;
 
     const uint8_t* block(int64_t b) const {
         return static_cast<const uint8_t*>(task.x.data) + (task.b0 + b) * task.x.block_bytes();
     }
-    int64_t sums_stride() const { return task.blocks * 64; }
+    int64_t sums_stride() const { return stride_of_sums(task); }
 };
 
 template <bool kIntegers>
@@ -139,26 +149,30 @@ void whole(const Sweep& s) {
         int64_t steps = std::min(kPiece, depth - from), slots = steps * ((s.task.blocks + 1) / 2);
         int64_t after = std::min(kPiece, depth - from - steps);
         Ahead ahead;
-        if (after && s.next)
-            ahead = {s.slab.rows + (from + steps) * 64, s.slab.stride, after * s.rows, after};
-        else if (s.next)
-            ahead = {s.next, s.slab.stride, std::min(kPiece, depth) * kRows,
-                     std::min(kPiece, depth)};
-        ahead.each = (ahead.lines + slots - 1) / slots;
+        if (after && s.straight)
+            ahead = {s.slab.rows + (from + steps) * 64, s.slab.stride, s.rows, after};
+        else if (!after && s.next)
+            ahead = {s.next, s.slab.stride, kRows, std::min(kPiece, depth)};
+        ahead.each = (ahead.rows * ahead.width + slots - 1) / slots;
         take_piece<kIntegers>(s, from, steps, ahead);
     }
 }
 
-template <bool kIntegers, int SUM, int A>
-inline void group_tile(const uint8_t* a, int64_t a_stride, const uint8_t* b, int64_t tiles,
-                       void* out) {
-    zero_tile<SUM>();
+// The sums of one group: of 16 rows into `upper`, of the next 16 into `lower`, if there are any.
+template <bool kIntegers, bool kBoth>
+inline void group_tiles(const uint8_t* a, int64_t a_stride, const uint8_t* b, int64_t tiles,
+                        uint8_t* upper, uint8_t* lower) {
+    zero_tile<0>();
+    if (kBoth) zero_tile<1>();
     for (int64_t i = 0; i < tiles; ++i) {
         load_tile<kB>(b + i * kTileBytes, 64);
-        load_tile<A>(a + i * 64, a_stride);
-        multiply<kIntegers, SUM, A, kB>();
+        load_tile<kA>(a + i * 64, a_stride);
+        multiply<kIntegers, 0, kA, kB>();
+        if (kBoth) load_tile<kA + 1>(a + 16 * a_stride + i * 64, a_stride);
+        if (kBoth) multiply<kIntegers, 1, kA + 1, kB>();
     }
-    store_tile<SUM>(out, 64);
+    store_tile<0>(upper, 64);
+    if (kBoth) store_tile<1>(lower, 64);
 }
 
 constexpr int64_t kGroupsAtOnce = 8;
@@ -200,9 +214,10 @@ void grouped(const Sweep& s) {
                 const uint8_t* tokens = s.block(b) + (g0 + g) * bytes * kLanes;
                 uint8_t* upper = sums + g * kTileBytes;
                 uint8_t* lower = upper + kGroupsAtOnce * kTileBytes;
-                group_tile<kIntegers, 0, kA>(a, stride, tokens, tiles, upper);
                 if (s.rows > 16)
-                    group_tile<kIntegers, 1, kA + 1>(a + 16 * stride, stride, tokens, tiles, lower);
+                    group_tiles<kIntegers, true>(a, stride, tokens, tiles, upper, lower);
+                else
+                    group_tiles<kIntegers, false>(a, stride, tokens, tiles, upper, lower);
             }
             add_groups<kIntegers>(s, b, g0, count, sums);
         }
@@ -223,21 +238,23 @@ void finish(const Sweep& s, const float* last, float* out) {
 }
 
 inline int64_t room(const Task& task) {
-    return SlabMaker::room(task, kRows) + task.blocks * 64 * (kRows + 1) + 1024;
+    return SlabMaker::room(task, kRows) + task.blocks * 64 + stride_of_sums(task) * kRows + 1024;
 }
 
 template <bool kIntegers>
 void by_tiles(const Task& task, Arena arena) {
     SlabMaker maker(task, {0, 64, kRows}, arena);
     auto last = arena.take<float>(task.blocks * kLanes);
-    auto sums = arena.take<uint8_t>(task.blocks * 64 * kRows);
+    auto sums = arena.take<uint8_t>(stride_of_sums(task) * kRows);
     token_scale(task, last);
     Tiles tiles(kIntegers && task.w.group == 32 ? 32 : 64);
     for (int64_t n = 0; n < task.count; n += kRows) {
         int64_t rows = std::min(kRows, task.count - n);
         Slab slab = maker.make(task.n0 + n, rows);
-        bool more = maker.straight() && n + 2 * kRows <= task.count;
-        Sweep sweep{task, slab, rows, more ? row_of(task.w, task.n0 + n + kRows) : nullptr, sums};
+        bool straight = maker.straight() && rows == kRows;
+        int64_t next = n + kRows < task.count ? task.n0 + n + kRows : task.next;
+        bool more = maker.straight() && next >= 0 && next + kRows <= task.w.outputs;
+        Sweep sweep{task, slab, rows, straight, more ? row_of(task.w, next) : nullptr, sums};
         if (task.w.group)
             grouped<kIntegers>(sweep);
         else

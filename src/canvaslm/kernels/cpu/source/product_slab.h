@@ -18,6 +18,7 @@ struct Task {
     int64_t n0, count;
     float* out;
     int64_t stride;
+    int64_t next;  // the output that the next call starts with, or -1
 
     int64_t element() const { return x.element(); }
     int64_t groups() const { return w.group ? w.width / w.group : 1; }

@@ -12,6 +12,20 @@ struct Extent {
     float peak;     // the largest |x weight|
 };
 
+// The largest |x|, NaN where one is infinite or NaN: `max` alone would lose it, and the rounded row
+// would look like any other.
+class Peak {
+  public:
+    void see(Vec x) {
+        most_ = max(most_, abs(x));
+        odd_ = fma(x, set(0), odd_);
+    }
+    float value() const { return largest(most_) + sum(odd_); }
+
+  private:
+    Vec most_ = set(0), odd_ = set(0);
+};
+
 template <class N>
 inline Vec weighted(Vec x, const float* weight, int64_t at, N left) {
     return weight ? x * load(weight + at, left) : x;
@@ -78,13 +92,13 @@ void norm_row(const float* x, const float* weight, int64_t width, float eps, flo
 }
 
 float gated(const float* gate, const float* up, int64_t width, float* to) {
-    Vec peak = set(0);
+    Peak peak;
     sweep(width, [&](int64_t at, auto left) {
         Vec x = gelu(load(gate + at, left)) * load(up + at, left);
-        peak = max(peak, abs(x));
+        peak.see(x);
         store(to + at, x, left);
     });
-    return largest(peak);
+    return peak.value();
 }
 
 struct Heads {
@@ -268,11 +282,11 @@ CANVASLM_API void canvaslm_rows(int threads, const float* x, int64_t stride, con
         float peak[kLanes];
         if (to->kind == Kind::kInt8)
             for (int row = 0; row < tokens_of(block, to->tokens); ++row) {
-                Vec most = set(0);
+                Peak own;
                 sweep(to->width, [&](int64_t at, auto left) {
-                    most = max(most, abs(load(rows + row * stride + at, left)));
+                    own.see(load(rows + row * stride + at, left));
                 });
-                peak[row] = largest(most);
+                peak[row] = own.value();
             }
         pack_rows(*to, block, rows, stride, peak);
     });
