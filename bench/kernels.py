@@ -36,6 +36,7 @@ from canvaslm.quant.synthetic import codes, normal, scales
 
 BEYOND = 640 << 20  # bytes that weights are rotated through
 MOST = 32  # of small matrices
+REST = 0.02  # seconds between two calls
 TEMPERATURE, SOFTCAP = 0.6, 30.0
 Call = Callable[[int], object]
 """One operation; the argument is the number of the turn, which chooses its weights."""
@@ -294,11 +295,15 @@ def cases(ops: Operations, sizes: Sizes) -> dict[str, Callable[[], Case]]:
 
 @torch.inference_mode()
 def measure(case: Case, probe: Callable[[], Peaks], *, repeat: int, seconds: float) -> Row:
-    """All who compute it in turn, so that what else the machine does falls on each."""
+    """All who compute it in turn, so that what else the machine does falls on each.
+
+    Before each the machine rests, as the threads of the one before spin on for a while.
+    """
     taken: dict[str, list[float]] = {who: [] for who in case.calls}
     until = time.perf_counter() + seconds
     for turn in range(repeat + 1):
         for who, call in case.calls.items():
+            time.sleep(REST)
             begun = time.perf_counter()
             call(turn)
             taken[who].append(time.perf_counter() - begun)

@@ -20,6 +20,7 @@ from canvaslm.engine.quantised.matrices import shapes
 from canvaslm.engine.quantised.read import arranged, quantise_model
 from canvaslm.engine.quantised.write import quantise_folder
 from canvaslm.errors import OutOfMemoryError, ParameterError
+from canvaslm.kernels.cpu.library import runnable
 from canvaslm.model.config import ExpertsConfig, ModelConfig
 from canvaslm.model.presets import PRESETS, preset, reduced
 from canvaslm.quant.scheme import SCHEMES, Scheme
@@ -190,3 +191,21 @@ def test_a_containers_limit_counts(tmp_path: Path) -> None:
     (older / "memory.usage_in_bytes").write_text("4000\n")
     assert group_room(tmp_path / "older") == 5000
     assert available_memory(tmp_path / "nowhere", tmp_path) > 0
+
+
+def test_a_cache_in_8_bits_is_planned_for() -> None:
+    pocket = open_checkpoint(loading.POCKET)
+    plain, small = plan(pocket), plan(pocket, cache="int8")
+    assert 0.25 < small.kv / plain.kv < 0.4  # float32 to int8, and a scale for 32 or 64 numbers
+
+
+@pytest.mark.skipif(not runnable(), reason="no kernels were compiled")
+def test_a_cache_in_8_bits_answers() -> None:
+    prompt, params = "Draw: a small red circle in the center.", canvaslm.Params(seed=7)
+    lm = canvaslm.load(cache="int8")
+    assert lm.pool.quantised
+    assert lm.generate(prompt, params=params).text.startswith("<svg")
+    with pytest.raises(ParameterError, match='cache must be "auto" or "int8"'):
+        canvaslm.load(cache="int4")  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="needs the compiled kernels"):
+        canvaslm.load(cache="int8", dtype="float64")

@@ -206,11 +206,86 @@ def test_few_tokens_and_weights_of_different_formats(name: InstructionSet) -> No
     assert torch.equal(native(first(mixed, 2), "int8"), together_TD[:2])
 
 
-def test_sets_agree_to_the_bit_where_products_are_rounded_once() -> None:
-    given = case("int4", 40)
-    sets = [one for one in runnable() if one != "plain"]
+@pytest.mark.parametrize("tokens", [14, 31, 50, 70])
+@pytest.mark.parametrize("format", PARTNERS["int8"])
+def test_sets_agree_to_the_bit_where_products_are_rounded_once(format: Format, tokens: int) -> None:
+    """Also where tiles of outputs or of tokens are left alone."""
+    given = case(
+        format, tokens, hidden=96, inner=80 if format == "int8" else 64, experts=1, top_k=1
+    )
+    sets = [one for one in instruction_sets() if one != "plain"]
     results = [Native(one)(given, "int8") for one in sets]
+    assert_near(results[0], given, "int8")
     assert all(torch.equal(results[0], result) for result in results)
+
+
+@pytest.mark.parametrize("format", PARTNERS["bfloat16"])
+def test_bfloat16_in_tiles_of_tiles(name: InstructionSet, format: Format) -> None:
+    given = case(format, 50, hidden=96, inner=64, experts=1, top_k=1)
+    assert_near(Native(name)(given, "bfloat16"), given, "bfloat16")
+
+
+@pytest.mark.parametrize("tokens", [3, 20])
+@pytest.mark.parametrize(("kind", "format"), PAIRS)
+def test_what_is_no_number_is_not_lost_and_stays_in_its_row(
+    name: InstructionSet, kind: Kind, format: Format, tokens: int
+) -> None:
+    given, native = case(format, tokens), Native(name)
+    whole_TD, odd = native(given, kind), [0, tokens - 1]
+    given.x_TD[0, 5], given.x_TD[-1, 7] = torch.nan, torch.inf
+    assert_others_keep(whole_TD, native(given, kind), odd)
+
+
+@pytest.mark.parametrize("tokens", [3, 20])
+@pytest.mark.parametrize(("kind", "format"), PAIRS)
+def test_nor_is_a_single_one_between_the_products(
+    name: InstructionSet, kind: Kind, format: Format, tokens: int
+) -> None:
+    """One product of gate and up is infinite for the tokens whose first 32 numbers are not zero."""
+    given, native = case(format, tokens), Native(name)
+    given.x_TD[:, :32] = 0
+    gate, up = ([too_large(weight, 3) for weight in side] for side in (given.gate, given.up))
+    given = given._replace(gate=gate, up=up)
+    whole_TD, odd = native(given, kind), [0, tokens - 1]
+    given.x_TD[odd, :32] = 1
+    assert bool(whole_TD.isfinite().all())
+    assert_others_keep(whole_TD, native(given, kind), odd)
+
+
+def too_large(weight: Weight, row: int) -> Weight:
+    """An output that becomes some 1e30 for inputs whose first 32 numbers are not zero."""
+    data, scale = weight.data.clone(), weight.scale
+    data[row, 16 if weight.format in ("int4", "mxfp4") else 32 :] = 0
+    if scale is None:
+        data[row] = data[row].abs() * 1e30
+        return Weight(weight.format, data)
+    data[row, :16] = 0x77
+    if weight.format == "int4":
+        data[row, :16], data[row, 16:] = 0x99, 0x88  # 1 and 0
+    scale = scale.clone()
+    scale[row] = 227 if weight.format == "mxfp4" else 1e30
+    return Weight(weight.format, data, scale)
+
+
+def assert_others_keep(whole_TD: Tensor, found_TD: Tensor, odd: list[int]) -> None:
+    """The odd rows are no numbers now, and nothing else has changed."""
+    rest = torch.ones(len(found_TD), dtype=torch.bool)
+    rest[odd] = False
+    assert not found_TD[odd].isfinite().any()
+    assert torch.equal(found_TD[rest], whole_TD[rest])
+
+
+@pytest.mark.parametrize("tokens", [3, 20])
+@pytest.mark.parametrize("format", PARTNERS["int8"])
+def test_a_row_too_small_to_be_scaled_is_zero(
+    name: InstructionSet, format: Format, tokens: int
+) -> None:
+    given, native = case(format, tokens), Native(name)
+    whole_TD = native(given, "int8")
+    given.x_TD[1] *= 1e-19
+    found_TD = native(given, "int8")
+    assert not found_TD[1].any()
+    assert torch.equal(found_TD[2:], whole_TD[2:])
 
 
 @pytest.mark.parametrize("name", runnable())

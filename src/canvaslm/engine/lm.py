@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -47,6 +48,9 @@ from canvaslm.text.tokenizer import Tokenizer
 
 # B batch, N tokens, L canvas, V vocabulary
 
+Cache = Literal["auto", "int8"]
+"""What K and V are kept in: the type of the queries, or 8 bits with a scale for each token."""
+
 
 def choose_network(model: Transformer | Native) -> Transformer | Native:
     """The compiled form where this machine can run it: on a CPU, in float32 or bfloat16."""
@@ -59,8 +63,16 @@ def choose_network(model: Transformer | Native) -> Transformer | Native:
     return model if kernels.name == "reference" else Native.of(model, kernels)
 
 
-def pool_for(network: Transformer | Native) -> Pool:
-    """Pages in which a network's K and V fit."""
+def pool_for(network: Transformer | Native, *, cache: Cache = "auto") -> Pool:
+    """Pages in which a network's K and V fit. Raises ParameterError for int8 ones that nothing
+    reads."""
+    if cache not in get_args(Cache):
+        raise ParameterError(f'cache must be "auto" or "int8", got {cache!r}')
+    if cache == "int8" and not isinstance(network, Native):
+        raise ParameterError(
+            'cache="int8" needs the compiled kernels and float32, bfloat16 or quantised weights on '
+            "the CPU: see `canvaslm doctor`, or leave it out"
+        )
     if isinstance(network, Native):
         return Pool(
             network.config,
@@ -68,6 +80,7 @@ def pool_for(network: Transformer | Native) -> Pool:
             dtype=network.dtype,
             score_bounds=network.weights.score_bounds,
             attention=network.operations,
+            quantised=cache == "int8",
         )
     weight = network.embedding
     return Pool(
@@ -95,13 +108,14 @@ class LM:
         settings: Settings | None = None,
         placement: Placement | None = None,
         calibration: Calibration | None = None,
+        cache: Cache = "auto",
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.model, self.config = model, model.config
         network = choose_network(model)
         self.network: Network = network
         self.settings = settings or Settings(eos_ids=frozenset(model.config.eos_ids))
-        self.pool = pool_for(network)
+        self.pool = pool_for(network, cache=cache)
         self.placement = placement or Placement(
             device=self.pool.device,
             dtype=self.pool.dtype,

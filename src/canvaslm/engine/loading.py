@@ -7,7 +7,7 @@ from pathlib import Path
 from canvaslm.checkpoint.folder import Checkpoint, open_checkpoint
 from canvaslm.engine.decide.calibration import Calibration
 from canvaslm.engine.device import Placement, choose
-from canvaslm.engine.lm import LM
+from canvaslm.engine.lm import LM, Cache
 from canvaslm.engine.load import load_model, load_native
 from canvaslm.engine.plan import check_memory
 from canvaslm.engine.settings import Settings
@@ -25,6 +25,7 @@ def load(
     device: str = "auto",
     dtype: str = "auto",
     quant: str | Scheme | None = None,
+    cache: Cache = "auto",
     context: int | None = None,
 ) -> LM:
     """Load a checkpoint folder or hub id, or without `path` the embedded model.
@@ -32,8 +33,10 @@ def load(
     `device` is auto, cpu, cuda or cuda:N; `dtype` auto, float32, bfloat16, float16 or float64.
     `lm.placement` says what auto came to and why. `quant` int4, mxfp4 or int8 rounds the weights
     while they are read; a folder that `canvaslm quantize` wrote needs no `quant`. Rounded weights
-    run on the CPU. What a CPU is to hold is planned for first, with `context` tokens of prompt and
-    answer, 8,192 if it is not given; it limits nothing later.
+    run on the CPU. There `cache` "int8" keeps K and V in 8 bits, for long prompts.
+
+    What a CPU is to hold is planned for first, with `context` tokens of prompt and answer, 8,192 if
+    it is not given; it limits nothing later.
 
     Raises CheckpointError and its kinds for a checkpoint that cannot be used, ParameterError for a
     device, dtype or quant that is not there, OutOfMemoryError if the plan does not fit, with its
@@ -41,12 +44,14 @@ def load(
     """
     checkpoint = open_checkpoint(POCKET if path is None else path)
     if quant is not None or checkpoint.quantised:
-        return load_rounded(checkpoint, device=device, dtype=dtype, quant=quant, context=context)
+        return load_rounded(
+            checkpoint, device=device, dtype=dtype, quant=quant, cache=cache, context=context
+        )
     placement = choose(
         device, dtype, stored=checkpoint.dtype, parameters=parameter_count(checkpoint.config)
     )
     if placement.device.type == "cpu":
-        check_memory(checkpoint, dtype=placement.dtype, context=context)
+        check_memory(checkpoint, dtype=placement.dtype, context=context, cache=cache)
     elif context is not None:
         raise ParameterError(
             f"context={context} would have no effect on {placement.device}: the memory of a CPU is "
@@ -58,6 +63,7 @@ def load(
         settings=Settings.read(checkpoint.generation, checkpoint.config),
         placement=placement,
         calibration=Calibration.read(checkpoint.path),
+        cache=cache,
     )
 
 
@@ -67,6 +73,7 @@ def load_rounded(
     device: str,
     dtype: str,
     quant: str | Scheme | None,
+    cache: Cache,
     context: int | None,
 ) -> LM:
     if device not in ("auto", "cpu") or dtype != "auto":
@@ -74,7 +81,7 @@ def load_rounded(
             f"device={device!r}, dtype={dtype!r}: quantised weights run on the CPU, in types of "
             'their own; leave both at "auto", or load a checkpoint in floating point without quant'
         )
-    check_memory(checkpoint, quant=quant, context=context)
+    check_memory(checkpoint, quant=quant, context=context, cache=cache)
     network = load_native(checkpoint, quant=quant)
     return LM(
         network,
@@ -84,7 +91,8 @@ def load_rounded(
             device=network.device,
             dtype=network.dtype,
             why_device="quantised weights run there",
-            why_dtype="of K and V; each weight has its own",
+            why_dtype="of queries; each weight has its own",
         ),
         calibration=Calibration.read(checkpoint.path),
+        cache=cache,
     )

@@ -24,7 +24,7 @@ from canvaslm.quant.scheme import Scheme, scheme_of
 
 CONTEXT = 8192  # tokens planned for where nothing is asked, if the model has as many
 RESERVE = 300_000_000  # bytes of the program itself: Python, torch, the tokenizer
-BFLOAT16, FLOAT32 = 2, 4  # bytes
+INT8, BFLOAT16, FLOAT32 = 1, 2, 4  # bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,7 @@ class Plan:
     batch: int
     quant: str | Scheme | None
     dtype: torch.dtype | None
+    cache: str = "auto"
 
     @property
     def parts(self) -> dict[str, int]:
@@ -75,6 +76,7 @@ def plan(
     dtype: torch.dtype | None = None,
     context: int | None = None,
     batch: int = 1,
+    cache: str = "auto",
     available: int | None = None,
 ) -> Plan:
     """The memory this checkpoint takes, `context` tokens of prompt and answer in every prefix.
@@ -90,14 +92,18 @@ def plan(
     if quant is None and not checkpoint.quantised:
         loaded = dtype or usual_dtype(checkpoint)
     rows = batch * config.canvas_length
-    width = BFLOAT16 if loaded is None else loaded.itemsize
+    width, small = BFLOAT16 if loaded is None else loaded.itemsize, cache == "int8"
     return Plan(
         weights=(
             stored_weights(checkpoint, dtype=loaded)
             if quant is None
             else made_weights(checkpoint, scheme_of(quant))
         ),
-        kv=batch * sum(kv_bytes(layer, tokens, config, width) for layer in config.layers),
+        kv=batch
+        * sum(
+            kv_bytes(layer, tokens, config, INT8 + FLOAT32 / layer.head_dim if small else width)
+            for layer in config.layers
+        ),
         head=rows * config.vocab_size * BFLOAT16,
         workspace=workspace_bytes(config, rows),
         available=available_memory() if available is None else available,
@@ -105,6 +111,7 @@ def plan(
         batch=batch,
         quant=quant,
         dtype=loaded,
+        cache=cache,
     )
 
 
@@ -131,10 +138,13 @@ def check_memory(
     quant: str | Scheme | None = None,
     dtype: torch.dtype | None = None,
     context: int | None = None,
+    cache: str = "auto",
     available: int | None = None,
 ) -> Plan:
     """The plan, if it fits. Raises OutOfMemoryError with its numbers, and what would fit."""
-    made = plan(checkpoint, quant=quant, dtype=dtype, context=context, available=available)
+    made = plan(
+        checkpoint, quant=quant, dtype=dtype, context=context, cache=cache, available=available
+    )
     if made.fits:
         return made
     ways = "; ".join(smaller(checkpoint, made)) or "free some memory, or take a smaller model"
@@ -177,6 +187,7 @@ def would_fit(
             dtype=dtype or made.dtype,
             context=context or made.context,
             batch=made.batch,
+            cache=made.cache,
             available=made.available,
         )
     except ParameterError:  # groups that do not divide
@@ -226,14 +237,14 @@ def made_weights(checkpoint: Checkpoint, scheme: Scheme) -> dict[str, int]:
     return found
 
 
-def kv_bytes(layer: LayerConfig, context: int, config: ModelConfig, width: int) -> int:
+def kv_bytes(layer: LayerConfig, context: int, config: ModelConfig, width: float) -> int:
     """K and V of a prefix in whole pages, `width` bytes a number; a sliding layer keeps what its
     window can reach."""
     reach = context
     if layer.window is not None:
         reach = min(context, layer.window + config.canvas_length + PAGE_SIZE)
     tokens = -(-reach // PAGE_SIZE) * PAGE_SIZE
-    return 2 * tokens * layer.kv_heads * layer.head_dim * width
+    return round(2 * tokens * layer.kv_heads * layer.head_dim * width)
 
 
 def workspace_bytes(config: ModelConfig, rows: int) -> int:

@@ -83,7 +83,9 @@ void multiply_tile_rows(const Product<Bfloat>& x, int64_t panels) {
 
 // Of up to 32 rows, whose memory is there for 32
 inline void multiply_block(const Product<Bfloat>& x, int64_t rows, int64_t panels) {
+    asm volatile("" ::: "memory");  // nor do they all say that they read and write it
     rows > 16 ? multiply_tile_rows<2>(x, panels) : multiply_tile_rows<1>(x, panels);
+    asm volatile("" ::: "memory");
 }
 
 #endif

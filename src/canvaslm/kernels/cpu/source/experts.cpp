@@ -6,6 +6,7 @@
 // sum depends on nothing but the token.
 #include <algorithm>
 #include <atomic>
+#include <type_traits>
 
 #include "api.h"
 #include "experts_few.h"
@@ -18,7 +19,10 @@
 namespace canvaslm {
 namespace {
 
-#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+using DotOfCodes = std::conditional_t<Tiles::kThere, SignedDot, ByteDot>;
+constexpr bool kStarts = !Tiles::kThere;  // sums start from what unsigned weights are off by
+
+#if defined(__AMX_INT8__) || (defined(__AVX2__) && !defined(__AVX512VNNI__))
 using ByteOfInt8 = Int8<0>;
 using DotOfInt8 = SignedDot;
 #else
@@ -51,9 +55,9 @@ void any_tile(const Matrix& m, int64_t n0, const Lanes& x, const char* ahead, Ti
     auto with = [&]<class Dot, class W>(Dot, W) { tile<Dot, W>(m, n0, x, ahead, tiles, sums); };
     switch (m.format) {
         case Format::kInt4:
-            return x.kind == Kind::kInt8 ? with(ByteDot{}, Int4{}) : with(Bf16Dot{}, Int4{});
+            return x.kind == Kind::kInt8 ? with(DotOfCodes{}, Int4{}) : with(Bf16Dot{}, Int4{});
         case Format::kMxfp4:
-            return x.kind == Kind::kInt8 ? with(ByteDot{}, Mxfp4{}) : with(Bf16Dot{}, Mxfp4{});
+            return x.kind == Kind::kInt8 ? with(DotOfCodes{}, Mxfp4{}) : with(Bf16Dot{}, Mxfp4{});
         case Format::kInt8:
             return x.kind == Kind::kInt8 ? with(DotOfInt8{}, ByteOfInt8{})
                                          : with(Bf16Dot{}, Int8<0>{});
@@ -83,14 +87,15 @@ void spread_tokens(int threads, const Panel& x, const TokenRows& tokens) {
     });
 }
 
-// The panel of an item's tokens; lanes beyond them repeat the first token.
+// The panel of an item's tokens; lanes beyond them repeat the last token.
 struct Gathered {
     Lanes gate, up;
     float scale[kChunk * kLanes];
 
     Gathered(const Call& call, const TokenRows& tokens, const Plan& plan, const Item& item) {
         const Matrix &g = call.gate[item.expert], &u = call.up[item.expert];
-        int64_t rows = plan.rows(item), pieces = pieces_of(call.x.kind, call.x.width);
+        int64_t rows = plan.rows(item);
+        int64_t pieces = kStarts ? pieces_of(call.x.kind, call.x.width) : 0;
         int64_t numbers = call.x.block_bytes(), sums = pieces * 64;
         int64_t gate_starts = groups_of(g) * kLanes, up_starts = groups_of(u) * kLanes;
         int64_t each = numbers + sums + (gate_starts + up_starts) * 4;
@@ -121,13 +126,14 @@ struct Gathered {
 };
 
 void round_block(const Call& call, int64_t expert, const Hidden& hidden, int64_t block,
-                 const float* h, Vec most) {
+                 const float* h, Vec peak) {
     int64_t inner = call.inner();
     char* out = hidden.data + block * hidden.block_bytes;
     if (call.x.kind == Kind::kInt8) {
         int32_t* sums = static_cast<int32_t*>(scratch(kPanelSlot, padded(inner, 64) * 2));
-        round_int8(h, inner, most, out, hidden.scale + block * kLanes, sums);
-        start_sums(sums, call.down[expert], hidden.start + block * hidden.starts);
+        round_int8(h, inner, peak, out, hidden.scale + block * kLanes, sums);
+        if (kStarts)
+            start_sums(sums, call.down[expert], hidden.start + block * hidden.starts);
         return;
     }
     store(hidden.scale + block * kLanes, set(1));
@@ -142,27 +148,26 @@ void gate_and_up(const Call& call, const TokenRows& tokens, const Plan& plan, co
     int64_t inner = call.inner();
     const Matrix &gate = call.gate[item.expert], &up = call.up[item.expert];
     Gathered x(call, tokens, plan, item);
-    float* gates = static_cast<float*>(scratch(kSumSlot, item.blocks * kTile * 8));
-    float* ups = gates + item.blocks * kTile;
+    float* gates = static_cast<float*>(scratch(kSumSlot, item.blocks * kSums * 8));
+    float* ups = gates + item.blocks * kSums;
     float* h = static_cast<float*>(scratch(kGatedSlot, item.blocks * inner * 64));
-    Vec most[kChunk];
-    std::fill(most, most + kChunk, set(0));
+    Peak peak[kChunk];
     {
         Tiles tiles;
-        for (int64_t n = 0; n < inner; n += kLanes) {
-            bool more = n + kLanes < inner;
-            int64_t then = more ? item.expert : next.expert, row = more ? n + kLanes : 0;
+        for (int64_t n = 0; n < inner; n += kOutputs) {
+            bool more = n + kOutputs < inner;
+            int64_t then = more ? item.expert : next.expert, row = more ? n + kOutputs : 0;
             any_tile(gate, n, x.gate, rows_at(call.gate[then], row), tiles, gates);
             any_tile(up, n, x.up, rows_at(call.up[then], row), tiles, ups);
             for (int64_t b = 0; b < item.blocks; ++b)
-                most[b] = gated(gates + b * kTile, ups + b * kTile,
-                                std::min<int64_t>(kLanes, inner - n), load(x.scale + b * kLanes),
-                                most[b], h + (b * inner + n) * kLanes);
+                gated(gates + b * kSums, ups + b * kSums, std::min<int64_t>(kOutputs, inner - n),
+                      load(x.scale + b * kLanes), peak[b], h + (b * inner + n) * kLanes);
         }
     }
     int64_t first = plan.block[item.expert] + item.first;
     for (int64_t b = 0; b < item.blocks; ++b)
-        round_block(call, item.expert, hidden, first + b, h + b * inner * kLanes, most[b]);
+        round_block(call, item.expert, hidden, first + b, h + b * inner * kLanes,
+                    peak[b].lanes());
 }
 
 // Adds a tile [16 outputs][16 lanes] to the rows of its tokens.
@@ -187,7 +192,7 @@ void add_rows(const Call& call, const int32_t* pairs, int64_t rows, const float*
 void down(const Call& call, const Plan& plan, const Hidden& hidden, int64_t first, int64_t last) {
     for (int64_t token = 0; token < call.x.tokens; ++token)
         std::fill_n(call.out + token * call.hidden() + first, last - first, 0.0f);
-    float* sums = static_cast<float*>(scratch(kSumSlot, kChunk * kTile * 4));
+    float* sums = static_cast<float*>(scratch(kSumSlot, kChunk * kSums * 4));
     Tiles tiles;
     for (size_t i = 0; i < plan.items.size(); ++i) {
         const Item& item = plan.items[i];
@@ -196,15 +201,17 @@ void down(const Call& call, const Plan& plan, const Hidden& hidden, int64_t firs
         Lanes x{call.x.kind, static_cast<int>((rows + 7) / 8),
                 hidden.data + block * hidden.block_bytes, hidden.block_bytes,
                 hidden.start ? hidden.start + block * hidden.starts : nullptr, hidden.starts};
-        for (int64_t n = first; n < last; n += kLanes) {
-            bool more = n + kLanes < last;
-            const char* ahead = more ? rows_at(call.down[item.expert], n + kLanes)
+        for (int64_t n = first; n < last; n += kOutputs) {
+            bool more = n + kOutputs < last;
+            const char* ahead = more ? rows_at(call.down[item.expert], n + kOutputs)
                                      : rows_at(call.down[next.expert], first);
             any_tile(call.down[item.expert], n, x, ahead, tiles, sums);
             for (int64_t b = 0; b < item.blocks; ++b)
-                add_rows(call, plan.pairs(item) + b * kLanes,
-                         std::min<int64_t>(kLanes, rows - b * kLanes), sums + b * kTile,
-                         hidden.scale + (block + b) * kLanes, n);
+                for (int64_t row = 0; row < std::min<int64_t>(kOutputs, last - n); row += kLanes)
+                    add_rows(call, plan.pairs(item) + b * kLanes,
+                             std::min<int64_t>(kLanes, rows - b * kLanes),
+                             sums + b * kSums + row * kLanes,
+                             hidden.scale + (block + b) * kLanes, n + row);
         }
     }
 }
@@ -217,7 +224,7 @@ TokenRows tokens_of(const Panel& x) {
 
 Hidden hidden_of(const Call& call, int64_t blocks) {
     Panel shape{call.x.kind, 0, call.inner(), nullptr, nullptr, nullptr};
-    bool exact = call.x.kind == Kind::kInt8;
+    bool exact = kStarts && call.x.kind == Kind::kInt8;
     int64_t starts = 0;
     for (int64_t e = 0; exact && e < call.experts; ++e)
         starts = std::max(starts, groups_of(call.down[e]) * kLanes);
@@ -231,8 +238,8 @@ Hidden hidden_of(const Call& call, int64_t blocks) {
 // Outputs of one piece of the down products: few enough that all tokens' sums stay in the cache.
 int64_t slab_of(const Call& call, int threads) {
     constexpr int64_t kFloats = 1 << 17;
-    int64_t cached = kFloats / std::max<int64_t>(call.x.tokens, 1) / kLanes * kLanes;
-    int64_t shared = padded(call.hidden() / (4 * threads) + 1, kLanes);
+    int64_t cached = kFloats / std::max<int64_t>(call.x.tokens, 1) / kOutputs * kOutputs;
+    int64_t shared = padded(call.hidden() / (4 * threads) + 1, kOutputs);
     return std::max<int64_t>(std::min(cached, shared), 4 * kLanes);
 }
 

@@ -156,7 +156,8 @@ struct ByteDot {
 #endif
 };
 
-// Weights signed, too: what AVX2 needs for int8, whose unsigned pairs would saturate.
+// Weights signed, too: what AVX2 needs for int8, whose unsigned pairs would saturate, and what
+// tiles take, for then a sum starts from zero.
 struct SignedDot : ByteDot {
 #if defined(__AVX2__) && !defined(__AVX512VNNI__)
     static __m256i step(__m256i sum, __m256i w, __m256i x) {

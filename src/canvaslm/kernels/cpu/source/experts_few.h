@@ -97,13 +97,14 @@ inline void gate_and_up(const Task& task, const Middle& middle, const Item& item
         scale[t] = task.call.x.scale + token;
         h[t] = middle.h + (pair - task.plan.pair.data()) * middle.inner;
     }
+    Peak unused;  // a row's is known when all of its outputs are
     for (int64_t n = first; n < last; n += kLanes) {
         alignas(64) float g[kFew * kLanes], u[kFew * kLanes];
         bool more = n + kLanes < last;
         sixteen(gate, n, gates, rows, more ? dense::row_of(gate, n + kLanes) : nullptr, g);
         sixteen(up, n, ups, rows, more ? dense::row_of(up, n + kLanes) : nullptr, u);
         for (int64_t t = 0; t < rows; ++t)
-            gated(g + t * kLanes, u + t * kLanes, 1, set(*scale[t]), set(0), h[t] + n);
+            gated(g + t * kLanes, u + t * kLanes, 1, set(*scale[t]), unused, h[t] + n);
     }
 }
 
@@ -111,21 +112,21 @@ inline void gate_and_up(const Task& task, const Middle& middle, const Item& item
 inline void round_row(const Task& task, const Middle& middle, int64_t i, const Matrix& down) {
     const float* h = middle.h + i * middle.inner;
     uint8_t* words = middle.words + i * middle.width;
-    Vec highest = set(0);
-    for (int64_t k = 0; k < middle.inner; k += kLanes) highest = max(highest, abs(load(h + k)));
-    float step = largest(highest) / 127.0f, inverse = step > 0 ? 1.0f / step : 0.0f;
+    Peak peak;
+    for (int64_t k = 0; k < middle.inner; k += kLanes) peak.see(load(h + k));
+    const Vec unit = set(int8_unit(peak.value()));
     std::fill(words + middle.inner, words + middle.width, 0);
     auto sums = static_cast<int32_t*>(scratch(kPanelSlot, middle.groups * 4));
     for (int64_t k = 0; k < middle.inner; k += 32) {
-        __m512i low = _mm512_cvtps_epi32(round(load(h + k) * set(inverse)).v);
-        __m512i high = _mm512_cvtps_epi32(round(load(h + k + 16) * set(inverse)).v);
+        __m512i low = _mm512_cvtps_epi32(int8_of(load(h + k), unit).v);
+        __m512i high = _mm512_cvtps_epi32(int8_of(load(h + k + 16), unit).v);
         sums[k / 32] = _mm512_reduce_add_epi32(_mm512_add_epi32(low, high));
         _mm_storeu_si128(reinterpret_cast<__m128i*>(words + k), _mm512_cvtepi32_epi8(low));
         _mm_storeu_si128(reinterpret_cast<__m128i*>(words + k + 16), _mm512_cvtepi32_epi8(high));
     }
     dense::interleave(words, middle.width);
     bias_of(down, sums, middle.bias + i * middle.groups);
-    middle.scale[i] = step * task.call.weights[task.plan.pair[i]];
+    middle.scale[i] = peak.value() / 127 * task.call.weights[task.plan.pair[i]];
 }
 
 // Adds what is rounded as a product first: no multiply-add.

@@ -1,5 +1,6 @@
 // Tokens on their way through an expert: gathered, gated and rounded again, put back as rows.
 #pragma once
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -33,16 +34,18 @@ inline void gather16(const char* const* from, int64_t count, char* to) {
     }
 }
 
-// gelu(gate * scale) * (up * scale) of a tile; returns the largest of each lane so far.
-inline Vec gated(const float* gate, const float* up, int64_t outputs, Vec scale, Vec most,
-                 float* out) {
+// gelu(gate * scale) * (up * scale) of some outputs, [outputs][16].
+inline void gated(const float* gate, const float* up, int64_t outputs, Vec scale, Peak& peak,
+                  float* out) {
     for (int64_t r = 0; r < outputs; ++r) {
         Vec h = gelu(load(gate + r * kLanes) * scale) * (load(up + r * kLanes) * scale);
         store(out + r * kLanes, h);
-        most = max(most, abs(h));
+        peak.see(h);
     }
-    return most;
 }
+
+// The nearest whole numbers; the smallest byte in place of NaN.
+inline Vec int8_of(Vec x, Vec unit) { return max(round(x * unit), set(-128)); }
 
 inline void whole_numbers(Vec x, int32_t* out) {  // x is round already
 #if defined(__AVX512F__)
@@ -55,18 +58,17 @@ inline void whole_numbers(Vec x, int32_t* out) {  // x is round already
 }
 
 // h [I][16] rounded to int8 by lane: [Ip/4][16][4], with the sums of 32 neighbours.
-inline void round_int8(const float* h, int64_t inner, Vec most, char* out, float* scale,
+inline void round_int8(const float* h, int64_t inner, Vec peak, char* out, float* scale,
                        int32_t* sums) {
-    Vec step = most / set(127.0f);
-    store(scale, step);
-    Vec inverse = select(less(set(0.0f), step), set(1.0f) / step, set(0.0f));
+    const Vec unit = int8_unit(peak);
+    store(scale, peak / set(127));
     for (int64_t first = 0; first < padded(inner, 64); first += 32) {
         int32_t* sum = sums + first / 32 * kLanes;
         std::memset(sum, 0, 64);
         for (int64_t k = first; k < first + 32; k += 4) {
             int32_t number[4][kLanes] = {};
             for (int i = 0; i < 4 && k + i < inner; ++i)
-                whole_numbers(round(load(h + (k + i) * kLanes) * inverse), number[i]);
+                whole_numbers(int8_of(load(h + (k + i) * kLanes), unit), number[i]);
             uint32_t* word = reinterpret_cast<uint32_t*>(out + k * kLanes);
             for (int lane = 0; lane < kLanes; ++lane) {
                 uint32_t packed = 0;
@@ -83,6 +85,7 @@ inline void round_int8(const float* h, int64_t inner, Vec most, char* out, float
 inline uint32_t bfloat16_of(float x) {  // to the nearest, of two the even one
     uint32_t bits;
     std::memcpy(&bits, &x, 4);
+    if (std::isnan(x)) return 0x7fc0;  // what is added could turn others into numbers
     return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 }
 

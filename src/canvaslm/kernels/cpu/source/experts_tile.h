@@ -1,8 +1,8 @@
-// One tile of a product: 16 outputs for all tokens of a panel, [blocks][16 outputs][16 tokens].
+// A few outputs for all tokens of a panel, [blocks][kOutputs][16 tokens].
 //
-// Weights are unpacked a slice at a time, 16 rows by a few groups that stay in the first cache, and
-// every token of the panel takes its products with the slice before the next one is unpacked. While
-// that happens the weights of the tile to come are fetched.
+// Weights are unpacked a slice at a time, all rows by a few groups that stay in the first cache,
+// and every token of the panel takes its products with the slice before the next one is unpacked.
+// While that happens the weights of the outputs to come are fetched.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -29,7 +29,7 @@ struct Place {
         int block = eighth / 2, half = eighth % 2;
         tokens = x.data + block * x.block_bytes + s.first * s.row_bytes * kLanes + half * 32;
         start = x.start ? x.start + block * x.starts + s.first * kLanes + half * 8 : nullptr;
-        sum = sums + block * kTile + half * 8;
+        sum = sums + block * kSums + half * 8;
     }
 };
 
@@ -123,12 +123,12 @@ void multiply(const Slice& s, const Lanes& x, float* sums) {
 #endif
 }
 
-template <class Dot, class W>
+template <class W>
 void begin_tile(const Lanes& x, float* sums) {
     for (int block = 0; block < x.blocks(); ++block)
-        for (int row = 0; row < kLanes; ++row) {
-            float* to = sums + block * kTile + row * kLanes;
-            if (!W::kGrouped && Dot::kExact)
+        for (int row = 0; row < kOutputs; ++row) {
+            float* to = sums + block * kSums + row * kLanes;
+            if (!W::kGrouped && x.start)
                 std::memcpy(to, x.start + block * x.starts, 64);
             else
                 std::memset(to, 0, 64);
@@ -139,8 +139,8 @@ void begin_tile(const Lanes& x, float* sums) {
 template <class Dot, class W>
 void end_tile(const Matrix& m, int64_t n0, const Lanes& x, float* sums) {
     for (int block = 0; block < x.blocks(); ++block)
-        for (int row = 0; row < kLanes; ++row) {
-            float* to = sums + block * kTile + row * kLanes;
+        for (int row = 0; row < kOutputs; ++row) {
+            float* to = sums + block * kSums + row * kLanes;
             float scale = W::last(m, std::min(n0 + row, m.outputs - 1));
             for (int lane = 0; lane < kLanes; ++lane) {
                 typename Dot::Number sum;
@@ -153,13 +153,14 @@ void end_tile(const Matrix& m, int64_t n0, const Lanes& x, float* sums) {
 template <class Dot, class W>
 void unpack(const Matrix& m, int64_t n0, const Slice& s, int numbers, uint8_t* out) {
     const int64_t from = s.first * numbers, row_bytes = row_bytes_of(m);
-    for (int64_t r = 0; r < kLanes; ++r) {
+    for (int64_t r = 0; r < s.tall * kLanes; ++r) {
+        uint8_t* to = out + r / kLanes * kSliceBytes + r % kLanes * s.row_bytes;
         int64_t own = std::min(n0 + r, m.outputs - 1);
         const char* row = static_cast<const char*>(m.data) + own * row_bytes;
         for (int g = 0; g < s.groups; ++g) {
             int64_t first = from + g * numbers;
             int there = static_cast<int>(std::min<int64_t>(numbers, m.width - first));
-            Unpack<W, Dot>::numbers(out + (g * kLanes + r) * s.row_bytes, row, first, there);
+            Unpack<W, Dot>::numbers(to + g * kLanes * s.row_bytes, row, first, there);
         }
     }
 }
@@ -167,12 +168,15 @@ void unpack(const Matrix& m, int64_t n0, const Slice& s, int numbers, uint8_t* o
 template <class Dot, class W>
 void multiply_any(const Slice& s, const Lanes& x, Tiles& tiles, float* sums) {
     constexpr int kBytes = W::kGrouped ? 64 * Dot::kElement : 64;
-    if constexpr (Tiles::kThere && Dot::kTiles)
+    if constexpr (Tiles::kThere && Dot::kTiles) {
         tiles.multiply<Dot, W::kGrouped>(s, x, sums);
-    else if (s.row_bytes == kBytes)
-        multiply<Dot, W::kGrouped, kBytes>(s, x, sums);
-    else
-        multiply<Dot, W::kGrouped, 32 * Dot::kElement>(s, x, sums);
+    } else {
+        for (int t = 0; t < s.tall; ++t)
+            if (s.row_bytes == kBytes)
+                multiply<Dot, W::kGrouped, kBytes>(s.tile(t), x, sums + t * kTile);
+            else
+                multiply<Dot, W::kGrouped, 32 * Dot::kElement>(s.tile(t), x, sums + t * kTile);
+    }
 }
 
 template <class Dot, class W>
@@ -182,20 +186,22 @@ void tile(const Matrix& m, int64_t n0, const Lanes& x, const char* ahead, Tiles&
     const int row_bytes = numbers * Dot::kElement;
     const int64_t groups = (m.width + numbers - 1) / numbers, stride = padded(groups, 16);
     const int most = static_cast<int>(kSliceBytes / (row_bytes * kLanes));
-    const int64_t share = row_bytes_of(m) * kLanes / groups;
+    const int64_t share = row_bytes_of(m) * kOutputs / groups;
+    const int tall = m.outputs - n0 > kLanes ? kTall : 1;
     float* scales = nullptr;
     if constexpr (W::kGrouped) {
-        scales = static_cast<float*>(scratch(kScaleSlot, kLanes * stride * 4));
-        for (int r = 0; r < kLanes; ++r)
+        scales = static_cast<float*>(scratch(kScaleSlot, kOutputs * stride * 4));
+        for (int r = 0; r < kOutputs; ++r)
             W::scales(scales + r * stride, m, std::min(n0 + r, m.outputs - 1), groups);
     }
-    begin_tile<Dot, W>(x, sums);
+    begin_tile<W>(x, sums);
     tiles.shape(std::min(row_bytes, 64));
-    alignas(64) uint8_t weights[kSliceBytes];
+    alignas(64) uint8_t weights[kTall * kSliceBytes];
     for (int64_t first = 0; first < groups; first += most) {
         int count = static_cast<int>(std::min<int64_t>(most, groups - first));
         const char* then = ahead ? ahead + first * share : nullptr;
-        Slice slice{weights, row_bytes, count, first, x.steps(), scales, stride, then, share};
+        Slice slice{weights,   tall,   row_bytes, count, first,
+                    x.steps(), scales, stride,    then,  share};
         unpack<Dot, W>(m, n0, slice, numbers, weights);
         multiply_any<Dot, W>(slice, x, tiles, sums);
     }

@@ -1,4 +1,5 @@
-// Weights as the dots take them: rows of unsigned bytes (w + offset), bfloat16 or float32.
+// Weights as the dots take them: rows of unsigned bytes (w + offset), of signed ones where the dot
+// takes those, bfloat16 or float32.
 //
 // A format gives `numbers` of some inputs of a row, for each kind of dot, and `scales` of all
 // groups of a row. Where weights have no groups (kGrouped false) a sum runs over the whole row and
@@ -49,16 +50,22 @@ inline void widen(uint16_t* out, const uint8_t* in, int count, int offset) {
 struct Int4 {
     static constexpr bool kGrouped = true;
     static constexpr int kOffset = 8;
+    template <bool SIGNED>
     static void numbers(uint8_t* out, const char* row, int64_t first, int count) {
+        constexpr char kLess = SIGNED ? kOffset : 0;
         const uint8_t* from = reinterpret_cast<const uint8_t*>(row) + first / 2;
 #if defined(__AVX512BW__)
-        if (count == 64) return _mm512_store_si512(out, nibbles64(from));
+        if (count == 64)
+            return _mm512_store_si512(
+                out, _mm512_sub_epi8(nibbles64(from), _mm512_set1_epi8(kLess)));
 #endif
 #if defined(__AVX2__)
         for (int i = 0; i < count; i += 32)
-            _mm256_store_si256((__m256i*)(out + i), nibbles(from + i / 2));
+            _mm256_store_si256((__m256i*)(out + i),
+                               _mm256_sub_epi8(nibbles(from + i / 2), _mm256_set1_epi8(kLess)));
 #else
         nibbles(out, from, count);
+        for (int i = 0; i < count; ++i) out[i] -= kLess;
 #endif
     }
     static void scales(float* out, const Matrix& m, int64_t row, int64_t groups) {
@@ -74,16 +81,20 @@ struct Mxfp4 {
     static constexpr int kOffset = 12;
     alignas(16) static constexpr uint8_t kTwice[16] = {12, 13, 14, 15, 16, 18, 20, 24,
                                                        12, 11, 10, 9,  8,  6,  4,  0};
+    template <bool SIGNED>
     static void numbers(uint8_t* out, const char* row, int64_t first, int count) {
+        constexpr char kLess = SIGNED ? kOffset : 0;
         const uint8_t* from = reinterpret_cast<const uint8_t*>(row) + first / 2;
 #if defined(__AVX2__)
-        __m256i table = _mm256_broadcastsi128_si256(_mm_load_si128((const __m128i*)kTwice));
+        __m128i twice = _mm_load_si128((const __m128i*)kTwice);
+        __m256i table =
+            _mm256_broadcastsi128_si256(_mm_sub_epi8(twice, _mm_set1_epi8(kLess)));
         for (int i = 0; i < count; i += 32)
             _mm256_store_si256((__m256i*)(out + i),
                                _mm256_shuffle_epi8(table, nibbles(from + i / 2)));
 #else
         nibbles(out, from, count);
-        for (int i = 0; i < count; ++i) out[i] = kTwice[out[i]];
+        for (int i = 0; i < count; ++i) out[i] = static_cast<uint8_t>(kTwice[out[i]] - kLess);
 #endif
     }
     static void scales(float* out, const Matrix& m, int64_t row, int64_t groups) {
@@ -99,9 +110,11 @@ template <int OFFSET>
 struct Int8 {
     static constexpr bool kGrouped = false;
     static constexpr int kOffset = OFFSET;
+    template <bool SIGNED>
     static void numbers(uint8_t* out, const char* row, int64_t first, int count) {
         std::memcpy(out, row + first, static_cast<size_t>(count));
-        for (int i = 0; i < 64; ++i) out[i] ^= OFFSET;  // adds 128, or nothing
+        if constexpr (OFFSET != 0)
+            for (int i = 0; i < 64; ++i) out[i] ^= OFFSET;  // adds 128
     }
     static float last(const Matrix& m, int64_t row) {
         return static_cast<const float*>(m.scale)[row];
@@ -127,18 +140,22 @@ struct Unpack;
 template <class W>
 struct Unpack<W, ByteDot> {
     static void numbers(void* out, const char* row, int64_t first, int count) {
-        W::numbers(static_cast<uint8_t*>(out), row, first, count);
+        W::template numbers<false>(static_cast<uint8_t*>(out), row, first, count);
     }
 };
 
 template <class W>
-struct Unpack<W, SignedDot> : Unpack<W, ByteDot> {};
+struct Unpack<W, SignedDot> {
+    static void numbers(void* out, const char* row, int64_t first, int count) {
+        W::template numbers<true>(static_cast<uint8_t*>(out), row, first, count);
+    }
+};
 
 template <class W>
 struct Unpack<W, Bf16Dot> {
     static void numbers(void* out, const char* row, int64_t first, int count) {
         alignas(64) uint8_t bytes[64] = {};
-        W::numbers(bytes, row, first, count);
+        W::template numbers<false>(bytes, row, first, count);
         if constexpr (!W::kGrouped) {  // int8, as it is
             for (int i = 0; i < 32; ++i) bytes[i] ^= 128;
             widen(static_cast<uint16_t*>(out), bytes, 32, 128);

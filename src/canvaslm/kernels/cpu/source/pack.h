@@ -5,6 +5,29 @@
 
 namespace canvaslm {
 
+// The largest |x|, NaN where one is infinite or NaN: `max` alone would lose it, and the rounded row
+// would look like any other.
+class Peak {
+  public:
+    void see(Vec x) {
+        most_ = max(most_, abs(x));
+        odd_ = fma(x, set(0), odd_);
+    }
+    float value() const { return largest(most_) + sum(odd_); }
+    Vec lanes() const { return most_ + odd_; }  // each lane's own
+
+  private:
+    Vec most_ = set(0), odd_ = set(0);
+};
+
+// What a row with this peak is multiplied by to be int8. Tiny rows are 0: 127 over their peak may
+// be no float. Where the peak is NaN, so is the scale, and the numbers do not matter.
+constexpr float kLeastPeak = 1e-36f;
+inline float int8_unit(float peak) { return peak > kLeastPeak ? 127 / peak : 0; }
+inline Vec int8_unit(Vec peak) {
+    return select(less(set(kLeastPeak), peak), set(127) / peak, set(0));
+}
+
 template <Kind K>
 constexpr int kPiece = K == Kind::kInt8 ? 64 : K == Kind::kBfloat16 ? 32 : 16;  // in 16 dwords
 
@@ -157,10 +180,9 @@ void pack(const Panel& to, int64_t block, const float* peak, F&& value) {
     const int count = left < kLanes ? static_cast<int>(left) : kLanes;
     float unit[kLanes] = {};
     if constexpr (K == Kind::kInt8) {
-        constexpr float kLeast = 1e-36f;  // rows below it are 0: 127 over that may be no float
         for (int row = 0; row < count; ++row) {
             to.scale[block * kLanes + row] = peak[row] / 127;
-            unit[row] = peak[row] > kLeast ? 127 / peak[row] : 0;
+            unit[row] = int8_unit(peak[row]);
         }
         for (int row = count; row < kLanes; ++row) to.scale[block * kLanes + row] = 0;
     }

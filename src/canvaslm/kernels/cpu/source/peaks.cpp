@@ -61,7 +61,7 @@ uint64_t joined_piece(const uint64_t* data, int64_t count) {
 
 struct Float {
     using Sum = Vec;
-    static constexpr int64_t kOperations = 2 * 16, kBytes = 4;
+    static constexpr int64_t kOperations = 2 * 16;
     static Sum zero() { return set(0.0f); }
     static Sum dot(Sum sum, const char* a, const char* b) {
         float value;
@@ -78,7 +78,7 @@ struct Float {
 #if defined(__AVX512BF16__)
 struct Bfloat {
     using Sum = __m512;
-    static constexpr int64_t kOperations = 4 * 16, kBytes = 2;
+    static constexpr int64_t kOperations = 4 * 16;
     static Sum zero() { return _mm512_setzero_ps(); }
     static Sum dot(Sum sum, const char* a, const char* b) {
         int pair;
@@ -95,7 +95,7 @@ using Bfloat = Float;  // without an instruction of its own it is widened first
 #if defined(__AVX512VNNI__)
 struct Byte {
     using Sum = __m512i;
-    static constexpr int64_t kOperations = 8 * 16, kBytes = 1;
+    static constexpr int64_t kOperations = 8 * 16;
     static Sum zero() { return _mm512_setzero_si512(); }
     static Sum dot(Sum sum, const char* a, const char* b) {
         int four;
@@ -113,7 +113,7 @@ struct Byte {
     struct Sum {
         __m256i low, high;
     };
-    static constexpr int64_t kOperations = 8 * 16, kBytes = 1;
+    static constexpr int64_t kOperations = 8 * 16;
     static Sum zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
     static __m256i dot(__m256i sum, __m256i a, __m256i b) {
         __m256i pairs = _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), _mm256_set1_epi16(1));
@@ -135,7 +135,7 @@ struct Byte {
     struct Sum {
         int32_t v[16];
     };
-    static constexpr int64_t kOperations = 8 * 16, kBytes = 1;
+    static constexpr int64_t kOperations = 8 * 16;
     static Sum zero() { return {}; }
     static Sum dot(Sum sum, const char* a, const char* b) {
         for (int i = 0; i < 16; ++i)

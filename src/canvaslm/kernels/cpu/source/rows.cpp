@@ -12,20 +12,6 @@ struct Extent {
     float peak;     // the largest |x weight|
 };
 
-// The largest |x|, NaN where one is infinite or NaN: `max` alone would lose it, and the rounded row
-// would look like any other.
-class Peak {
-  public:
-    void see(Vec x) {
-        most_ = max(most_, abs(x));
-        odd_ = fma(x, set(0), odd_);
-    }
-    float value() const { return largest(most_) + sum(odd_); }
-
-  private:
-    Vec most_ = set(0), odd_ = set(0);
-};
-
 template <class N>
 inline Vec weighted(Vec x, const float* weight, int64_t at, N left) {
     return weight ? x * load(weight + at, left) : x;
