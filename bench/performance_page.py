@@ -222,7 +222,9 @@ def peers(found: Found) -> str:
         ]
         whole = depths["seconds_per_step_of_the_release"]
         for name, (low, high) in depths["seconds_per_step"].items():
-            lines.append(f"| {name} | {low:.2f} | {high:.2f} | {whole[name]:.1f} |")
+            # a machine that was busy during one of them may have made fewer layers slower
+            guess = f"{whole[name]:.1f}" if high > low else "not to be told"
+            lines.append(f"| {name} | {low:.2f} | {high:.2f} | {guess} |")
         lines.append("")
     for name in ("ggml", "openvino"):
         part = (there(found, name) or {}).get(name, {})
