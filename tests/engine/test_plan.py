@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from tests.engine.sizes import arranged
 
 import canvaslm
 from canvaslm.checkpoint import Checkpoint, open_checkpoint
@@ -17,7 +18,7 @@ from canvaslm.engine.load import load_model
 from canvaslm.engine.memory import available_memory, group_room
 from canvaslm.engine.plan import RESERVE, check_memory, plan
 from canvaslm.engine.quantised.matrices import shapes
-from canvaslm.engine.quantised.read import arranged, quantise_model
+from canvaslm.engine.quantised.read import quantise_model
 from canvaslm.engine.quantised.write import quantise_folder
 from canvaslm.errors import OutOfMemoryError, ParameterError
 from canvaslm.kernels.cpu.library import runnable

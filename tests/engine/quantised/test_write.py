@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.engine.sizes import arranged
 from torch import Tensor
 
 from canvaslm.checkpoint import Checkpoint, open_checkpoint
@@ -20,7 +21,7 @@ from canvaslm.engine.create import new_checkpoint
 from canvaslm.engine.load import load_model
 from canvaslm.engine.quantised.importance import measure_importance
 from canvaslm.engine.quantised.matrices import matrices
-from canvaslm.engine.quantised.read import arranged, quantise_model, read_state
+from canvaslm.engine.quantised.read import quantise_model, read_state
 from canvaslm.engine.quantised.rounder import Rounder
 from canvaslm.engine.quantised.write import quantise_folder
 from canvaslm.errors import CheckpointError, ParameterError, StorageError, TensorError

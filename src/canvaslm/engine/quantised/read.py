@@ -120,12 +120,3 @@ class Work:
         if self.scheme.format_of(matrix.part) == "bf16" and found.format == "float32":
             found = Weight("bfloat16", found.data.bfloat16())
         return found, Loss()
-
-
-def arranged(state: Mapping[str, object]) -> int:
-    """Bytes of all weights of a state, wherever they lie."""
-    found = 0
-    for value in state.values():
-        for one in value if isinstance(value, list) else [value]:
-            found += one.bytes if isinstance(one, Weight) else getattr(one, "nbytes", 0)
-    return found
