@@ -13,7 +13,12 @@
     ├── TaskError                  a task has no such name, split or bin
     ├── StorageError               the disk is full or may not be written
     ├── OutOfMemoryError           the memory of the device does not hold the model
-    └── TrainingError              a training run cannot start, continue or be resumed
+    ├── TrainingError              a training run cannot start, continue or be resumed
+    └── ServingError               a request to a running engine did not come to its end
+        ├── OverloadedError        too many requests are waiting; it says when to come again
+        ├── RequestCancelledError  whoever asked, or the engine, gave it up
+        ├── DeadlineError          its time was over
+        └── StoppedError           the engine is stopping, or has stopped
 
 Each message says what was wrong, what was expected and what to do.
 """
@@ -73,3 +78,27 @@ class OutOfMemoryError(CanvasError, MemoryError):
 
 class TrainingError(CanvasError):
     """A training run cannot start, continue or be resumed."""
+
+
+class ServingError(CanvasError):
+    """A request to a running engine did not come to its end."""
+
+
+class OverloadedError(ServingError):
+    """Too many requests are waiting; ask again in `retry_after` seconds."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RequestCancelledError(ServingError):
+    """Whoever asked, or the engine, gave the request up; the message is the reason."""
+
+
+class DeadlineError(ServingError):
+    """The request's time was over before its end."""
+
+
+class StoppedError(ServingError):
+    """The engine is stopping, or has stopped: it takes no requests."""

@@ -168,6 +168,27 @@ def test_quantised_pages_hold_what_was_written_to_half_a_step(
     assert pool.in_use == 0
 
 
+@pytest.mark.parametrize("quantised", [False, True])
+def test_page_bytes_are_those_of_the_tensors(quantised: bool) -> None:
+    pool = Pool(CONFIG, page_size=4, attention=ReferenceAttention(), quantised=quantised)
+    pages = [pool.take(layer) for layer in CONFIG.layers]
+    tensors = [t for page in pages for t in (page.keys, page.values, *(page.scales or ()))]
+    assert pool.page_bytes == sum(t.nbytes for t in tensors) / len(pages)
+
+
+def test_a_shared_page_grows_in_place_until_another_has_written_there() -> None:
+    pool = Pool(CONFIG, page_size=8)
+    one = Prefix(pool)
+    fill(one, 3)
+    two = one.fork()
+    fill(one, 2, start=3)
+    assert pool.in_use == 2  # the fork reads no further than where it ends
+    fill(two, 2, start=100)
+    assert pool.in_use == 4
+    assert numbers(one, FULL) == [0, 1, 2, 3, 4]
+    assert numbers(two, FULL) == [0, 1, 2, 100, 101]
+
+
 def test_quantised_pages_need_operations_that_read_them() -> None:
     with pytest.raises(ParameterError, match="need attention operations"):
         Pool(CONFIG, quantised=True)

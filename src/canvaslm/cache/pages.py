@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from canvaslm.cache.pieces import Piece, cut
 from canvaslm.cache.quantise import quantised, widened
-from canvaslm.errors import ParameterError
+from canvaslm.errors import OutOfMemoryError, ParameterError
 from canvaslm.kernels.ops import AttentionOperations, QuantisedKV, Segment
 from canvaslm.model.config import LayerConfig, ModelConfig
+
+if TYPE_CHECKING:
+    from canvaslm.cache.known import Known
 
 # G kv heads, P tokens of a page, n tokens, d head
 
@@ -22,11 +27,13 @@ PAGE_SIZE = 256
 
 @dataclass(eq=False)
 class Page:
-    """K and V [G, P, d] of one layer, scales [G, P] if int8, and how many prefixes hold them."""
+    """K and V [G, P, d] of one layer, scales [G, P] if int8, and how many hold them: prefixes, and
+    the nodes of known prompts. The first `filled` tokens have been written, for one of them."""
 
     keys: Tensor
     values: Tensor
     holders: int = 1
+    filled: int = 0
     scales: tuple[Tensor, Tensor] | None = None
 
     def segment(self, low: int, high: int) -> Segment:
@@ -38,7 +45,11 @@ class Page:
 
 
 class Pool:
-    """Where pages come from and go back to; `in_use` counts those some prefix holds.
+    """Where pages come from and go back to; `in_use` counts those that anybody holds.
+
+    At most `limit` are (None: as many as are asked for); to stay below it pages of known prompts
+    are given up. `known` is what prompts have in common, None: each is encoded from its start.
+    `breaks` are ids behind which a prompt is cut: see `canvaslm.cache.pieces`.
 
     `attention` computes what queries see in them, torch's own products if None. With it pages may
     be `quantised`: int8 with a scale for each token of each head; `dtype` is that of the queries.
@@ -58,25 +69,56 @@ class Pool:
         score_bounds: Sequence[float] | None = None,
         attention: AttentionOperations | None = None,
         quantised: bool = False,
+        limit: int | None = None,
+        breaks: frozenset[int] = frozenset(),
     ) -> None:
         if page_size < 1:
             raise ParameterError(f"page_size must be at least 1 token, got {page_size!r}")
+        if limit is not None and limit < 1:
+            raise ParameterError(f"limit must be at least 1 page or None, got {limit!r}")
         if quantised and attention is None:
             raise ParameterError("quantised pages need attention operations that read int8")
         self.config, self.page_size = config, page_size
         self.attention, self.quantised = attention, quantised
         self.device, self.dtype = torch.device(device), dtype
         self.score_bounds = score_bounds or [math.inf] * len(config.layers)
+        self.limit, self.breaks = limit, breaks
+        self.known: Known | None = None
         self.in_use = 0
         self._idle: dict[tuple[int, int], list[Page]] = {}
 
+    @property
+    def page_bytes(self) -> float:
+        """Memory of a page, the mean over the layers."""
+        size = 1 if self.quantised else self.dtype.itemsize
+        tokens = [
+            2 * g.kv_heads * (g.head_dim * size + 4 * self.quantised) for g in self.config.layers
+        ]
+        return self.page_size * sum(tokens) / len(tokens)
+
+    @property
+    def room(self) -> int | None:
+        """How many pages can still be taken, known prompts given up for them; None: no limit."""
+        if self.limit is None:
+            return None
+        spare = 0 if self.known is None else self.known.spare
+        return max(self.limit - self.in_use, 0) + spare
+
+    def cut(self, ids: Sequence[int], *, at: int = 0) -> Iterator[Piece]:
+        """The pieces in which `ids` are encoded, from position `at` on."""
+        return cut(ids, at=at, size=self.page_size, breaks=self.breaks)
+
     def take(self, layer: LayerConfig) -> Page:
-        """A page of this layer's geometry, its contents arbitrary."""
+        """A page of this layer's geometry, its contents arbitrary.
+
+        Raises OutOfMemoryError where `limit` pages are held, and none by known prompts alone.
+        """
+        self._make_room()
         self.in_use += 1
         idle = self._idle.get((layer.kv_heads, layer.head_dim))
         if idle:
             page = idle.pop()
-            page.holders = 1
+            page.holders, page.filled = 1, 0
             return page
         shape = (layer.kv_heads, self.page_size, layer.head_dim)
         with torch.inference_mode(False):  # so that a page may be written in either mode later
@@ -86,6 +128,15 @@ class Pool:
                 return Page(keys, values)
             key_scale, value_scale = torch.empty((2, *shape[:2]), device=self.device)
         return Page(keys, values, scales=(key_scale, value_scale))
+
+    def _make_room(self) -> None:
+        while self.limit is not None and self.in_use >= self.limit:
+            if self.known is None or not self.known.evict():
+                raise OutOfMemoryError(
+                    f"all {self.limit} pages of {self.page_size} tokens that the K/V memory may "
+                    "have are in use by running requests: raise the limit of pages, run fewer "
+                    "requests at a time, or shorten the prompts"
+                )
 
     def stored(self, keys: Tensor, values: Tensor) -> Segment:
         """K and V [G, n, d] as pages hold them."""
@@ -119,6 +170,40 @@ class Prefix:
     def __init__(self, pool: Pool) -> None:
         self.pool, self.length = pool, 0
         self._runs = [Run() for _ in pool.config.layers]
+
+    @classmethod
+    def over(cls, pool: Pool, pages: Mapping[int, Sequence[Page | None]], length: int) -> Prefix:
+        """A prefix of `length` tokens over pages that others hold: `pages[number][layer]`."""
+        prefix = cls(pool)
+        prefix.length = length
+        for layer, run in enumerate(prefix._runs):
+            run.first = prefix.reach(layer) // pool.page_size
+            for number in range(run.first, -(-length // pool.page_size)):
+                page = pages[number][layer]
+                assert page is not None, "a page in reach is missing"
+                page.holders += 1
+                run.pages.append(page)
+        return prefix
+
+    @property
+    def ends(self) -> tuple[Page | None, ...]:
+        """For each layer the page of the last token; None where what comes next cannot see it."""
+        number = (self.length - 1) // self.pool.page_size
+        return tuple(
+            run.pages[number - run.first] if 0 <= number - run.first < len(run.pages) else None
+            for run in self._runs
+        )
+
+    def needs(self, count: int) -> int:
+        """How many pages writing `count` tokens more takes."""
+        size = self.pool.page_size
+        number, offset = divmod(self.length, size)
+        needed = 0
+        for run in self._runs:
+            needed += -(-(self.length + count) // size) - run.first - len(run.pages)
+            if number - run.first < len(run.pages):
+                needed += must_copy(run.pages[number - run.first], offset)
+        return needed
 
     def segments(self, layer: int) -> list[tuple[Tensor, Tensor]]:
         """K and V [G, n, d] of the tokens that what comes next may see, oldest first.
@@ -155,7 +240,8 @@ class Prefix:
         while done < total:
             number, offset = divmod(self.length + done, size)
             count = min(size - offset, total - done)
-            page = self._writable(layer, run, number - run.first)
+            page = self._writable(layer, run, number - run.first, offset)
+            page.filled = offset + count
             place = tensors_of(page.segment(offset, offset + count))
             for there, tensor in zip(place, tensors, strict=True):
                 there.copy_(tensor[:, done : done + count])
@@ -171,7 +257,7 @@ class Prefix:
                 run.first += 1
 
     def fork(self) -> Prefix:
-        """A prefix that goes on from here on its own; full pages are shared, not copied."""
+        """A prefix that goes on from here on its own; pages are shared, and copied when needed."""
         other = Prefix(self.pool)
         other.length = self.length
         other._runs = [Run(run.first, list(run.pages)) for run in self._runs]
@@ -188,18 +274,19 @@ class Prefix:
         self._runs = [Run() for _ in self._runs]
         self.length = 0
 
-    def _writable(self, layer: int, run: Run, place: int) -> Page:
-        """The page at `place`, taken if it is new, copied first if a fork still reads it."""
+    def _writable(self, layer: int, run: Run, place: int, offset: int) -> Page:
+        """The page at `place`: taken if it is new, copied if another has written from `offset` on.
+
+        What others have not written they do not read, so behind that a shared page may grow.
+        """
         if place == len(run.pages):
             run.pages.append(self.pool.take(self.pool.config.layers[layer]))
         page = run.pages[place]
-        if page.holders > 1:
+        if must_copy(page, offset):
             own = self.pool.take(self.pool.config.layers[layer])
-            whole = page.segment(0, self.pool.page_size)
-            for there, tensor in zip(
-                tensors_of(own.segment(0, self.pool.page_size)), tensors_of(whole), strict=True
-            ):
-                there.copy_(tensor)
+            there, here = (tensors_of(one.segment(0, offset)) for one in (own, page))
+            for to, tensor in zip(there, here, strict=True):
+                to.copy_(tensor)
             self.pool.drop(page)
             run.pages[place] = page = own
         return page
@@ -214,6 +301,11 @@ class Prefix:
         trace: TracebackType | None,
     ) -> None:
         self.free()
+
+
+def must_copy(page: Page, offset: int) -> bool:
+    """Whether writing from `offset` on would change what another holder may read."""
+    return page.holders > 1 and offset < page.filled
 
 
 def tensors_of(segment: Segment) -> tuple[Tensor, ...]:

@@ -44,6 +44,7 @@ def generate(
     prompt_logprobs: parameters.PromptLogprobs = False,
     max_steps: parameters.MaxSteps = None,
     entropy_bound: parameters.EntropyBound = None,
+    hold_settled: parameters.HoldSettled = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Show the canvas condensing, on the terminal.")
     ] = False,
@@ -77,6 +78,7 @@ def generate(
         prompt_logprobs=prompt_logprobs,
         max_steps=max_steps,
         entropy_bound=entropy_bound,
+        hold_settled=hold_settled,
     )
     params.check_mode(mode)
     if watch and mode == "ar":

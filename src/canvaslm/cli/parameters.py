@@ -57,6 +57,10 @@ EntropyBound = Annotated[
         help="Nats of doubt accepted together in a step.", show_default="the checkpoint's"
     ),
 ]
+HoldSettled = Annotated[
+    bool,
+    typer.Option("--hold-settled", help="Say the start of a canvas once it has settled."),
+]
 Stop = Annotated[
     list[str] | None,
     typer.Option(help="End the answer before this text; may be repeated.", show_default=False),

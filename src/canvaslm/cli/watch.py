@@ -26,12 +26,14 @@ NOISE = 0.7
 
 
 def look(lm: LM, draft: Draft) -> Canvas:
-    """The draft as pieces of text: its likeliest tokens, and what to show of it."""
-    decode = lm.tokenizer.decode
-    likely = [decode([id]) for id in draft.token_ids]
-    rows = zip(likely, draft.noisy_ids, draft.entropy, strict=True)
+    """The draft as pieces of text, behind what of it has left as text: its likeliest tokens, and
+    what to show of it."""
+    decode, open_part = lm.tokenizer.decode, slice(draft.held, None)
+    entropies = draft.entropy[open_part]
+    likely = [decode([id]) for id in draft.token_ids[open_part]]
+    rows = zip(likely, draft.noisy_ids[open_part], entropies, strict=True)
     shown = [decode([noisy]) if doubt > NOISE else piece for piece, noisy, doubt in rows]
-    return Canvas(pieces=likely, shown=shown, entropies=draft.entropy)
+    return Canvas(pieces=likely, shown=shown, entropies=entropies)
 
 
 def watch(

@@ -108,7 +108,7 @@ class Steering:
         if draft is None and not self.said:
             draft = self.draft
         draft_L = None if draft is None else torch.tensor(draft, device=device)
-        return CanvasGuide(steering=self, pins=pins, draft_L=draft_L, device=device)
+        return CanvasGuide(steering=self, pins=pins, draft_L=draft_L, length=length, device=device)
 
     def commit(self, ids: Sequence[int]) -> None:
         """The answer has these tokens more."""
@@ -128,10 +128,12 @@ class CanvasGuide:
         steering: Steering,
         pins: CanvasPins | None,
         draft_L: Tensor | None,
+        length: int,
         device: torch.device,
     ) -> None:
-        self._steering, self._pins, self._draft_L = steering, pins, draft_L
-        self._device = device
+        self._steering, self._draft_L = steering, draft_L
+        self._given = self._pins = pins  # those of the request; all of them
+        self._length, self._device = length, device
         self._bend: Bend | None = None
         self._before: Statistics | None = None
         self._posterior: Posterior | None = None
@@ -183,7 +185,7 @@ class CanvasGuide:
         if self._steering.constraint is None:
             return None
         own_LV = z_LV.clone()
-        self._posterior = self._steering.constraint.posterior(own_LV, self._pins)
+        self._posterior = self._steering.constraint.posterior(own_LV, self._given)
         z_LV.copy_(own_LV)
         return self._posterior.best()
 
@@ -208,14 +210,14 @@ class CanvasGuide:
         p_1LV = self._free_LV.softmax(dim=-1)[None]
         passed_LV = self._free_LV.masked_fill(p_1LV[0] < filters.floor(p_1LV)[0], -math.inf)
         try:
-            return constraint.posterior(passed_LV, self._pins)
+            return constraint.posterior(passed_LV, self._given)
         except ConstraintError:
             return self._posterior
 
     def open(self, best_L: Tensor) -> Tensor | None:
         opens = [ending.open(self._steering.said, best_L) for ending in self._steering.endings]
-        if self._pins is not None:
-            opens.append(self._pins.open_L)
+        if self._given is not None:
+            opens.append(self._given.open_L)
         given = [open_L for open_L in opens if open_L is not None]
         return torch.stack(given).all(dim=0) if given else None
 
@@ -224,6 +226,13 @@ class CanvasGuide:
         token is drawn that is not the likeliest."""
         forbidden = self._steering.forbidden
         return forbidden is not None and forbidden.find([id]) is not None
+
+    def pin(self, start: Sequence[int]) -> None:
+        given = {} if self._given is None else dict(self._given.tokens)
+        self._pins = CanvasPins(
+            tokens=given | dict(enumerate(start)), length=self._length, device=self._device
+        )
+        self._bend = None
 
     def hold(self, canvas_L: Tensor) -> Tensor:
         return canvas_L if self._pins is None else self._pins.write(canvas_L)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from torch import Tensor
@@ -50,6 +50,11 @@ class Guide(Protocol):
 
     def open(self, best_L: Tensor) -> Tensor | None:
         """bool [L]: positions that count for accepting and stopping; None: all of them."""
+        ...
+
+    def pin(self, start: Sequence[int]) -> None:
+        """From now on the canvas begins with these tokens. Unlike the pins of a request they go on
+        to count, as the settled positions that they are."""
         ...
 
     def hold(self, canvas_L: Tensor) -> Tensor:

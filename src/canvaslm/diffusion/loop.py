@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from canvaslm.diffusion.draws import Draws
 from canvaslm.diffusion.guide import Guide
+from canvaslm.diffusion.hold import Hold
 from canvaslm.diffusion.rng import Stream
 from canvaslm.diffusion.statistics import Statistics
 from canvaslm.diffusion.step import Outcome, Sampler, Turn, take_believed_step, take_step
@@ -51,17 +52,25 @@ class Denoiser(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Seat:
-    """How one row of a batch is denoised: by which rules, and what bends and watches them."""
+    """How one row of a batch is denoised: by which rules, and what bends and watches them.
+
+    Of a sampler that holds: so many positions are `held` from the start, and `keep` is told the
+    tokens of each further part; with True from it the rest does not matter, and the row is done.
+    """
 
     row: int
     sampler: Sampler
     guide: Guide | None = None
     watch: Callable[[Outcome], None] | None = None
+    held: int = 0
+    keep: Callable[[Sequence[int]], bool] | None = None
 
     @property
     def alone(self) -> bool:
         """Whether its steps are taken by themselves; others with equal rules share theirs."""
-        return not (self.guide is None and self.watch is None and self.sampler.skip is None)
+        sampler = self.sampler
+        plain = self.guide is None and self.watch is None
+        return not (plain and sampler.skip is None and sampler.hold is None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +78,8 @@ class State:
     """A canvas after `step` passes, for the `rows` that took part; tensors are [B, L].
 
     `canvas` holds accepted candidates among fresh noise, `best` the likeliest token everywhere,
-    which is what is committed once a row is `finished`.
+    which is what is committed once a row is `finished`. The first `held` positions of a row do not
+    change any more.
     """
 
     rows: tuple[int, ...]
@@ -79,6 +89,7 @@ class State:
     entropy: Tensor
     accepted: Tensor
     finished: tuple[bool, ...]
+    held: tuple[int, ...]
 
 
 class Lane:
@@ -88,6 +99,7 @@ class Lane:
         self.model = model
         self.rows = tuple(seat.row for seat in seats)
         self.sampler, self.guide, self.watch = seats[0].sampler, seats[0].guide, seats[0].watch
+        self.held, self.keep = seats[0].held, seats[0].keep
         self.draws, self.canvas = draws, canvas
         self.past = Past()
         self.soft_BLD: Tensor | None = None
@@ -140,10 +152,34 @@ class Lane:
                 bend=self.bend,
             )
             outcome = take_believed_step(belief, turn)
+        # reading which rows have settled is the one wait for the device
+        finished = [True] * len(self.rows) if turn.last else outcome.settled.tolist()
+        if self.sampler.hold is not None and not finished[0]:
+            outcome, finished = self.settle_start(self.sampler.hold, outcome)
         if self.watch is not None:
             self.watch(outcome)
         self.outcome, self.step = outcome, step
-        return describe(self.rows, step, outcome, last=turn.last)
+        return describe(self.rows, step, outcome, finished=finished, held=self.held)
+
+    def settle_start(self, hold: Hold, outcome: Outcome) -> tuple[Outcome, list[bool]]:
+        """Hold more of the one row there is, if more has settled; and whether it is done then."""
+        assert self.guide is not None, "a sampler that holds takes a guide"
+        count = hold.count(
+            self.held,
+            best_1L=outcome.best,
+            earlier=self.past.best,
+            accepted_1L=outcome.accepted,
+            entropy_1L=outcome.entropy,
+        )
+        if count == self.held:
+            return outcome, [False]
+        start = outcome.best[0, :count].tolist()
+        self.guide.pin(start)
+        if self.head is not None:
+            self.bend = self.guide.little(self.head.vocab_size)
+        ended = self.keep is not None and self.keep(start[self.held :])
+        ended, self.held = ended or count == outcome.best.shape[1], count
+        return replace(outcome, canvas=self.guide.hold(outcome.canvas[0])[None]), [ended]
 
     def prepare(self, finished: Sequence[bool]) -> bool:
         """Get ready for the next step, without the finished rows. False: none is left."""
@@ -237,12 +273,14 @@ def merge(states: Sequence[State]) -> State:
         entropy=join([state.entropy for state in states]),
         accepted=join([state.accepted for state in states]),
         finished=tuple(done for state in states for done in state.finished),
+        held=tuple(count for state in states for count in state.held),
     )
 
 
-def describe(rows: tuple[int, ...], step: int, outcome: Outcome, *, last: bool) -> State:
-    """The state to show. Reading which rows have settled is the one wait for the device."""
-    finished = [True] * len(rows) if last else outcome.settled.tolist()
+def describe(
+    rows: tuple[int, ...], step: int, outcome: Outcome, *, finished: Sequence[bool], held: int
+) -> State:
+    """The state to show."""
     return State(
         rows=rows,
         step=step,
@@ -251,4 +289,5 @@ def describe(rows: tuple[int, ...], step: int, outcome: Outcome, *, last: bool) 
         entropy=outcome.entropy,
         accepted=outcome.accepted,
         finished=tuple(finished),
+        held=(held,) * len(rows),
     )

@@ -14,6 +14,7 @@ from canvaslm.diffusion.choose import Choose, Drawn
 from canvaslm.diffusion.correct import Correct
 from canvaslm.diffusion.draws import Draws
 from canvaslm.diffusion.guide import Guide
+from canvaslm.diffusion.hold import Hold
 from canvaslm.diffusion.rng import Stream
 from canvaslm.diffusion.skip import Skip
 from canvaslm.diffusion.statistics import Known, statistics
@@ -29,7 +30,9 @@ from canvaslm.kernels.ops import Belief
 class Sampler:
     """The rules of a canvas, together. The defaults are the published sampler.
 
-    `skip` leaves settled positions out of a pass; None: every pass computes all of them.
+    `skip` leaves settled positions out of a pass; None: every pass computes all of them. `hold`
+    lets the start of a canvas settle before the rest; None: every position may change until the
+    canvas is done. It takes a guide, which pins what is held.
     """
 
     temperature: Temperature = field(default_factory=LinearTemperature)
@@ -39,6 +42,7 @@ class Sampler:
     correct: Correct | None = None
     stop: Stop = field(default_factory=StableAndConfident)
     skip: Skip | None = None
+    hold: Hold | None = None
 
     @property
     def max_steps(self) -> int:
@@ -47,7 +51,8 @@ class Sampler:
     @property
     def looks_back(self) -> int:
         """How many earlier likeliest canvases the rules compare with."""
-        return max(rule.looks_back for rule in (self.account, self.accept, self.stop))
+        back = max(rule.looks_back for rule in (self.account, self.accept, self.stop))
+        return back if self.hold is None else max(back, self.hold.looks_back)
 
     @property
     def compares(self) -> bool:

@@ -131,9 +131,18 @@ class Drafting:
         if steering is not None:
             device = self.model.device
             guide = steering.on_canvas(attempt.length, device, draft=attempt.warm)
+            if job.held:
+                guide.pin(job.held)
         watch = None if job.ledger is None else job.ledger.watch()
         sampler = self.hurried(job) if self.narrow(job, attempt.length) else job.sampler
-        return Seat(row=row, sampler=sampler, guide=guide, watch=watch)
+        return Seat(
+            row=row,
+            sampler=sampler,
+            guide=guide,
+            watch=watch,
+            held=len(job.held),
+            keep=job.hold,
+        )
 
     def first_length(self, job: Job) -> int:
         """The canvas to begin with: what is left of the answer, where that is less than a canvas,
@@ -165,9 +174,11 @@ class Drafting:
     def again(self, row: int, attempt: Attempt, canvas_L: Tensor) -> Attempt | None:
         """The next attempt at a canvas that is not fit to commit; None: it is."""
         job, ids = self.jobs[row], canvas_L.tolist()
+        if job.held and job.ends_ahead:
+            return None
         if self.narrow(job, attempt.length) and job.eos_ids.isdisjoint(ids):
             return replace(attempt, length=self.whole)
-        if attempt.number == job.plan.redrafts:
+        if attempt.number == job.plan.redrafts or len(job.held) == len(ids):
             return None
         tokens = self.loop(row, canvas_L)
         if tokens is None:
@@ -186,8 +197,9 @@ class Drafting:
 
 
 def steer(job: Job, attempt: Attempt) -> Steering | None:
-    """The job's steering for one attempt, with what it repeated made less likely."""
-    if not attempt.avoided and attempt.warm is None:
+    """The job's steering for one attempt, with what it repeated made less likely; None where it
+    takes none."""
+    if not attempt.avoided and attempt.warm is None and job.sampler.hold is None:
         return job.steering
     steering = job.steering or Steering(said=list(job.ids))
     if not attempt.avoided:

@@ -1,4 +1,4 @@
-"""Token ids to prefix pages: the causal pass, in pieces of one page."""
+"""Token ids to prefix pages: the causal pass, in pieces of one page at most."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from canvaslm.cache.attend import Causal
+from canvaslm.cache.known import Trail
 from canvaslm.cache.pages import Prefix
 from canvaslm.model.network import Network
 
@@ -24,14 +25,18 @@ def extend(model: Network, prefixes: Sequence[Prefix], ids_BN: Tensor) -> Tensor
     return hidden_BND
 
 
-def extend_all(model: Network, prefix: Prefix, ids: Sequence[int]) -> Iterator[Tensor]:
+def extend_all(
+    model: Network, prefix: Prefix, ids: Sequence[int], *, trail: Trail | None = None
+) -> Iterator[Tensor]:
     """Encode `ids` of any number, yielding the hidden states of each piece [1, n, D].
 
-    Pieces end where pages end, so that the scores of a long prompt fit into memory, and a prompt
-    gives the same bits whether or not its first pages were there before.
+    Pieces end where pages and turns end, so that the scores of a long prompt fit into memory, and a
+    prompt gives the same bits whether or not its first pieces were there before. With the prefix's
+    `trail` each piece is remembered as soon as it is encoded.
     """
-    size = prefix.pool.page_size
-    while ids:
-        count = size - prefix.length % size
-        piece, ids = ids[:count], ids[count:]
-        yield extend(model, [prefix], torch.tensor([piece], device=prefix.pool.device))
+    pool = prefix.pool
+    for piece in pool.cut(ids, at=prefix.length):
+        hidden_1ND = extend(model, [prefix], torch.tensor([piece.ids], device=pool.device))
+        if trail is not None:
+            trail.remember(piece)
+        yield hidden_1ND

@@ -20,6 +20,10 @@ class Draft:
     entropy    doubt about each position in nats; 0 is certain
     accepted   positions that go into the next pass as they were drawn; the others as fresh noise
     noisy_ids  the canvas that goes into the next pass
+    held       so many positions at the start have left as text before this draft, and stay: the
+               text so far ends with theirs
+    own        so many positions at the start are written, and what stands behind them is shown
+               only, as the text after a gap; None: all are written
     """
 
     canvas: int
@@ -28,6 +32,8 @@ class Draft:
     entropy: Sequence[float]
     accepted: Sequence[bool]
     noisy_ids: Sequence[int]
+    held: int = 0
+    own: int | None = None
     decode: Callable[[Sequence[int]], str] | None = field(default=None, repr=False, compare=False)
 
     @property

@@ -28,7 +28,9 @@ class Job:
 
     `reading` tells its text and finds stop strings, None without a tokenizer; `ledger` has its
     log-probabilities, None where nobody asked, and `scored` those of the prompt; `shared` is a
-    prompt that other requests have, too; `last` is the hidden state [D] of the last token encoded.
+    prompt that other requests have, too; `last` is the hidden state [D] of the last token encoded;
+    `cached` counts the prompt's tokens that were known before.
+    `held` are the tokens that the next canvas will begin with, whatever becomes of the rest.
     """
 
     prompt: tuple[int, ...]
@@ -43,12 +45,14 @@ class Job:
     ledger: Ledger | None = None
     shared: SharedPrompt | None = None
     ids: list[int] = field(default_factory=list)
+    held: list[int] = field(default_factory=list)
     canvases: int = 0
     steps: int = 0
     redrafts: int = 0
     finish_reason: FinishReason | None = None
     scored: Picked | None = None
     last: Tensor | None = None
+    cached: int = 0
 
     def open(self, model: Network, pool: Pool) -> Opening:
         """The encoded prompt; its prefix is the caller's to free."""
@@ -59,8 +63,25 @@ class Job:
             opening = self.shared.open(model, pool, self.prompt, top=top)
         if self.ledger is not None:
             self.ledger.begin(opening.last)
-        self.scored, self.last = opening.scored, opening.last
+        self.scored, self.last, self.cached = opening.scored, opening.last, opening.cached
         return opening
+
+    def hold(self, ids: Sequence[int]) -> bool:
+        """The next canvas goes on with these tokens, which are read at once; whether the answer
+        ends in them."""
+        start = len(self.held)
+        self.held += ids
+        if self.reading is not None:
+            self.reading.read_ahead(self.cut(self.held)[start:])
+        return self.ends_ahead
+
+    @property
+    def ends_ahead(self) -> bool:
+        """Whether the answer ends in what is held."""
+        if self.reading is not None and self.reading.stop is not None:
+            return True
+        full = len(self.ids) + len(self.held) >= self.params.max_tokens
+        return full or not self.eos_ids.isdisjoint(self.held)
 
     def take(self, ids: Sequence[int]) -> list[int]:
         """Append committed tokens, cut after the first closing one, at max_tokens and before a stop
@@ -69,6 +90,8 @@ class Job:
         Returns what was appended. A stop string that began in an earlier canvas takes tokens back.
         """
         start, new = len(self.ids), self.cut(ids)
+        assert list(ids[: len(self.held)]) == self.held, "what is held does not change"
+        self.held.clear()
         self.ids += new
         if self.steering is not None:
             self.steering.commit(new)
@@ -107,6 +130,7 @@ class Job:
                 canvases=self.canvases,
                 steps=self.steps,
                 redrafts=self.redrafts,
+                cached_tokens=self.cached,
                 seconds=seconds,
             ),
             notes=self._notes(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -29,7 +30,7 @@ from canvaslm.engine.prompt import (
     need_tokenizer,
     read_prompt,
 )
-from canvaslm.engine.requests import Requests
+from canvaslm.engine.requests import Prepared, Requests
 from canvaslm.engine.result import Result
 from canvaslm.engine.rewriting.document import InfilledDocument
 from canvaslm.engine.rewriting.edit import Edited
@@ -63,9 +64,14 @@ def choose_network(model: Transformer | Native) -> Transformer | Native:
     return model if kernels.name == "reference" else Native.of(model, kernels)
 
 
-def pool_for(network: Transformer | Native, *, cache: Cache = "auto") -> Pool:
-    """Pages in which a network's K and V fit. Raises ParameterError for int8 ones that nothing
-    reads."""
+def pool_for(
+    network: Transformer | Native,
+    *,
+    cache: Cache = "auto",
+    breaks: frozenset[int] = frozenset(),
+) -> Pool:
+    """Pages in which a network's K and V fit; prompts are cut behind `breaks`. Raises
+    ParameterError for int8 ones that nothing reads."""
     if cache not in get_args(Cache):
         raise ParameterError(f'cache must be "auto" or "int8", got {cache!r}')
     if cache == "int8" and not isinstance(network, Native):
@@ -81,6 +87,7 @@ def pool_for(network: Transformer | Native, *, cache: Cache = "auto") -> Pool:
             score_bounds=network.weights.score_bounds,
             attention=network.operations,
             quantised=cache == "int8",
+            breaks=breaks,
         )
     weight = network.embedding
     return Pool(
@@ -88,6 +95,7 @@ def pool_for(network: Transformer | Native, *, cache: Cache = "auto") -> Pool:
         device=weight.device,
         dtype=weight.dtype,
         score_bounds=network.score_bounds(),
+        breaks=breaks,
     )
 
 
@@ -115,7 +123,7 @@ class LM:
         network = choose_network(model)
         self.network: Network = network
         self.settings = settings or Settings(eos_ids=frozenset(model.config.eos_ids))
-        self.pool = pool_for(network, cache=cache)
+        self.pool = pool_for(network, cache=cache, breaks=self.settings.eos_ids)
         self.placement = placement or Placement(
             device=self.pool.device,
             dtype=self.pool.dtype,
@@ -124,6 +132,14 @@ class LM:
         )
         self.calibration = calibration or Calibration()
         self._tokenizer, self._clock = tokenizer, clock
+
+    def through(self, network: Network) -> LM:
+        """The same model and pages, with its passes run by another network."""
+        other = copy(self)
+        other.network = network
+        for made in ("decider", "rewriter"):  # of the network, when first asked for
+            other.__dict__.pop(made, None)
+        return other
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -173,7 +189,20 @@ class LM:
         Closing the iterator cancels the request and frees its pages. Raises what `generate` does,
         at the call.
         """
-        return self._requests.stream(prompt, params or Params(), mode)
+        return self.answer(self.prepare(prompt, params=params, mode=mode))
+
+    def prepare(
+        self, prompt: Prompt, *, params: Params | None = None, mode: Mode = "diffusion"
+    ) -> Prepared:
+        """Check and read a request, build its constraint, and compute nothing: for `answer`.
+
+        May be called from any thread, while requests run on another. Raises what `stream` does.
+        """
+        return self._requests.ready(prompt, params or Params(), mode)
+
+    def answer(self, prepared: Prepared) -> Iterator[Event]:
+        """The events of a prepared request, once."""
+        return self._requests.events(prepared)
 
     def prefill(self, prompt: Prompt) -> Prefix:
         """Encode a prompt into prefix K/V. Free it after use, or use it in a `with` statement."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from canvaslm.cache.known import Trail
 from canvaslm.cache.pages import Pool, Prefix
 from canvaslm.engine.encode import extend_all
 from canvaslm.engine.scoring.causal import follow
@@ -19,32 +20,47 @@ from canvaslm.model.network import Network
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Opening:
     """A prefix that belongs to whoever opened it; `last` is the hidden state of its last token [D],
-    None of an empty prompt, `scored` what its tokens after the first were given, where asked."""
+    None of an empty prompt, `scored` what its tokens after the first were given, where asked, and
+    `cached` how many of them were known before."""
 
     prefix: Prefix
     last: Tensor | None = None
     scored: Picked | None = None
+    cached: int = 0
 
     def fork(self) -> Opening:
         """Another one, over the same pages."""
-        return Opening(prefix=self.prefix.fork(), last=self.last, scored=self.scored)
+        return replace(self, prefix=self.prefix.fork())
 
 
 def encode_prompt(model: Network, pool: Pool, ids: Sequence[int], *, top: int | None) -> Opening:
-    """Encode `ids`; with `top` their log-probabilities, too, each beside so many likeliest."""
-    prefix = Prefix(pool)
+    """Encode `ids`; with `top` their log-probabilities, too, each beside so many likeliest.
+
+    What the pool knows of them is not encoded again, except with `top`, which needs the hidden
+    states of all. What is new is known from now on, piece by piece.
+    """
+    trail = find(pool, ids, whole=top is not None)
+    prefix = Prefix(pool) if trail is None else trail.prefix
+    cached = prefix.length
     try:
-        pieces = extend_all(model, prefix, ids)
+        pieces = extend_all(model, prefix, ids[cached:], trail=trail)
         if top is not None and ids:
             scored, last_D = follow(model, pieces, ids, top=top)
             return Opening(prefix=prefix, last=last_D, scored=scored)
         last = None
         for piece_1ND in pieces:
             last = piece_1ND[0, -1]
-        return Opening(prefix=prefix, last=last)
+        return Opening(prefix=prefix, last=last, cached=cached)
     except BaseException:
         prefix.free()
         raise
+
+
+def find(pool: Pool, ids: Sequence[int], *, whole: bool) -> Trail | None:
+    """Where to encode a prompt from: its start if `whole`. None: the pool keeps nothing."""
+    if pool.known is None:
+        return None
+    return pool.known.start() if whole else pool.known.find(ids)
 
 
 class SharedPrompt:

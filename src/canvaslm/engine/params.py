@@ -40,6 +40,7 @@ DIFFUSION_ONLY = (
     "stability",
     "confidence",
     "skip_settled",
+    "hold_settled",
 )
 
 
@@ -87,6 +88,8 @@ class Params:
     confidence     diffusion: mean entropy in nats below which a stable canvas is committed
     skip_settled   diffusion: passes leave out positions that have settled, all but every fourth;
                    faster late in a canvas, and an approximation
+    hold_settled   diffusion: the start of a canvas that has settled does not change any more and
+                   leaves a stream as text at once; an approximation
 
     Raises ParameterError for a value of the wrong type or out of range.
     """
@@ -120,11 +123,12 @@ class Params:
     stability: int | None = None
     confidence: float | None = None
     skip_settled: bool = False
+    hold_settled: bool = False
 
     def __post_init__(self) -> None:
         check_integer("max_tokens", self.max_tokens, least=1)
         check_integer("n", self.n, least=1)
-        for name in ("thinking", "logprobs", "prompt_logprobs", "skip_settled"):
+        for name in ("thinking", "logprobs", "prompt_logprobs", "skip_settled", "hold_settled"):
             check_flag(name, getattr(self, name))
         if self.seed is not None:
             check_integer("seed", self.seed, least=0, below=SEEDS)
@@ -169,6 +173,12 @@ class Params:
         if self.logprobs_kind is not None and not self.logprobs:
             raise ParameterError(
                 "logprobs_kind would have no effect without logprobs: set logprobs, or leave it out"
+            )
+        if self.hold_settled and self.logprobs_kind == "denoiser":
+            raise ParameterError(
+                'logprobs_kind="denoiser" is about the last step of a canvas, which is certain of '
+                'all that hold_settled holds: use "path", which is about the step before that, or '
+                "leave hold_settled out"
             )
 
     def _check_steering(self) -> None:

@@ -23,14 +23,17 @@ class Reading:
     """Reads token ids into `spans`, which only grow; nothing of a stop string is ever in them.
 
     Texts may wait there until it is known that they begin no stop string; a thought or tool call
-    does not wait for them. `stop` is the string that was found, None so far.
+    does not wait for them. `stop` is the string that was found, None so far. Tokens may be read
+    `ahead` of a push that begins with them; the text of the first `left` of these is in `spans`.
     """
 
     def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = ()) -> None:
         self.spans: list[Span] = []
         self._tokenizer, self._reader = tokenizer, SpanReader(tokenizer)
         self._search = StopSearch(stops) if stops else None
-        self._count = 0
+        self.ahead = self.left = 0
+        self._count = self._start = 0  # tokens, and of them before what was read ahead
+        self._waiting = 0  # letters that may begin a stop string
         self._silent = 0  # tokens right before the next one that only began a character
 
     @property
@@ -47,9 +50,25 @@ class Reading:
 
     def push(self, ids: Sequence[int]) -> None:
         """The answer goes on. After a stop string nothing is read any more."""
+        new = ids[self.ahead :]
+        self.ahead = self.left = 0
+        self.spans += self._read(new)
+        self._start = self._count
+
+    def read_ahead(self, ids: Sequence[int]) -> None:
+        """The answer will go on with what was read ahead so far, and then with these."""
+        new: list[Span] = []
+        for id in ids:
+            spans = self._read([id])
+            new += spans
+            self.ahead += 1
+            if not self._waiting and (spans or id in self._tokenizer.special_ids):
+                self.left = self.ahead
+        self.spans += joined(new)
+
+    def _read(self, ids: Sequence[int]) -> list[Span]:
         if self._search is None:
-            self.spans += self._reader.push(ids)
-            return
+            return self._reader.push(ids)
         new: list[Span] = []
         for id in ids:
             if self._search.found is not None:
@@ -59,7 +78,7 @@ class Reading:
             begins = not spans and id not in self._tokenizer.special_ids
             self._silent = self._silent + 1 if begins else 0
             self._count += 1
-        self.spans += joined(new)
+        return joined(new)
 
     def finish(self) -> None:
         """The answer ends: what was held back comes."""
@@ -72,7 +91,7 @@ class Reading:
 
     def preview(self, ids: Iterable[int]) -> Cut | None:
         """Where a stop string would stand in `ids`, should the answer go on with them; a match that
-        begins earlier has 0 tokens before it."""
+        begins earlier has 0 tokens before it. They begin with what was read ahead."""
         other = copy(self)
         other.spans, other._reader = [], self._reader.fork()
         other._search = None if self._search is None else self._search.fork()
@@ -80,7 +99,7 @@ class Reading:
         cut = other.cut
         if cut is None:
             return None
-        return Cut(max(cut.before - self._count, 0), cut.through - self._count)
+        return Cut(max(cut.before - self._start, 0), cut.through - self._start)
 
     def through(self, ids: Iterable[int]) -> int | None:
         """How many of `ids` it would take to complete a stop string; None: there is none."""
@@ -95,8 +114,11 @@ class Reading:
             if not isinstance(span, Answer):
                 if search.found is None:
                     yield span
-            elif text := search.push(span.text, origin=origin):
-                yield Answer(text)
+            else:
+                text = search.push(span.text, origin=origin)
+                self._waiting += len(span.text) - len(text)
+                if text:
+                    yield Answer(text)
 
 
 def joined(spans: Sequence[Span]) -> list[Span]:

@@ -33,6 +33,14 @@ from canvaslm.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Prepared:
+    """A request that is checked and read, to be answered once."""
+
+    job: Job
+    mode: Mode
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Requests:
     """What answering takes, of a model."""
 
@@ -93,7 +101,9 @@ class Requests:
             reading=reading,
             device=self.network.device,
         )
-        return replace(job, ids=[], reading=reading, steering=steering, ledger=self._ledger(job))
+        return replace(
+            job, ids=[], held=[], reading=reading, steering=steering, ledger=self._ledger(job)
+        )
 
     def _ledger(self, job: Job) -> Ledger | None:
         if not job.params.logprobs:
@@ -108,14 +118,14 @@ class Requests:
             pass
         return [job.result(seconds=self.clock() - started) for job in jobs]
 
-    def stream(self, prompt: Prompt, params: Params, mode: Mode) -> Iterator[Event]:
-        """What `LM.stream` does."""
+    def ready(self, prompt: Prompt, params: Params, mode: Mode) -> Prepared:
+        """What `LM.prepare` does."""
         if params.n > 1:
             raise ParameterError(
                 f"a stream is of one answer, and n is {params.n}: open a stream for each seed, or "
                 "use generate"
             )
-        return self._events(self.prepare(prompt, params, mode)[0], mode)
+        return Prepared(job=self.prepare(prompt, params, mode)[0], mode=mode)
 
     def _run(self, jobs: Sequence[Job], mode: Mode) -> Generator[Pass | Commit, None, None]:
         if mode == "ar":
@@ -126,15 +136,16 @@ class Requests:
         draws = counter_draws(self.network, jobs)
         yield from diffuse(self.network, self.pool, jobs, draws=draws)
 
-    def _events(self, job: Job, mode: Mode) -> Iterator[Event]:
-        started, shown = self.clock(), 0
-        with closing(self._run([job], mode)) as pieces:
+    def events(self, prepared: Prepared) -> Iterator[Event]:
+        """What `LM.answer` does."""
+        job, started, shown = prepared.job, self.clock(), 0
+        with closing(self._run([job], prepared.mode)) as pieces:
             for piece in pieces:
-                if isinstance(piece, Pass):
-                    yield self._draft(piece, job)
-                elif job.reading is not None:
+                if job.reading is not None:
                     new, shown = job.reading.spans[shown:], len(job.reading.spans)
                     yield from map(as_event, new)
+                if isinstance(piece, Pass):
+                    yield self._draft(piece, job)
         yield Done(result=job.result(seconds=self.clock() - started))
 
     def _draft(self, piece: Pass, job: Job) -> Draft:
@@ -150,6 +161,7 @@ class Requests:
             entropy=state.entropy[0, :end].tolist(),
             accepted=state.accepted[0, :end].tolist(),
             noisy_ids=state.canvas[0, :end].tolist(),
+            held=0 if job.reading is None else min(job.reading.left, end),
             decode=None if self.tokenizer is None else self.tokenizer.decode,
         )
 

@@ -22,6 +22,7 @@ class Usage:
     `steps` counts denoising passes, or left to right the passes that made a token; the passes that
     only write K/V are in `seconds`. `redrafts` counts canvases drafted again because they repeated
     themselves; their passes are in `steps`. `tokens_per_forward` is completion tokens over steps.
+    `cached_tokens` are those of the prompt that were encoded before, for another request.
     """
 
     prompt_tokens: int
@@ -30,6 +31,7 @@ class Usage:
     steps: int
     seconds: float
     redrafts: int = 0
+    cached_tokens: int = 0
     tokens_per_forward: float = field(init=False)
 
     def __post_init__(self) -> None:

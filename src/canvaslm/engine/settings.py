@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from canvaslm.diffusion.choose import Choose, Drawn, Filtered, Likeliest
+from canvaslm.diffusion.hold import Hold
 from canvaslm.diffusion.skip import Skip
 from canvaslm.diffusion.step import Sampler
 from canvaslm.engine.checks import check_integer
@@ -67,6 +68,11 @@ class Settings:
         preset = self.presets[params.effort or "reference"]
         if params.stability is not None or params.confidence is not None:
             preset = preset.without_shortcuts()
+        if params.hold_settled and preset.plan.mend is not None:
+            raise ParameterError(
+                f"hold_settled lets text leave that effort={params.effort!r} may still replace, as "
+                "it drafts settled canvases again: leave one of them out"
+            )
         factor = params.temperature or 1.0  # at 0 entropies are those of the schedule
 
         def chosen(name: str) -> Any:
@@ -77,7 +83,11 @@ class Settings:
 
         numbers = Numbers(**{f.name: chosen(f.name) for f in fields(Numbers)})
         sampler = preset.sampler(numbers, choose=choose(params), end_ids=self.eos_ids)
-        return replace(sampler, skip=Skip()) if params.skip_settled else sampler
+        return replace(
+            sampler,
+            skip=Skip() if params.skip_settled else None,
+            hold=Hold() if params.hold_settled else None,
+        )
 
     def plan(self, params: Params) -> Plan:
         """What is done about the canvases of one request beyond their steps."""

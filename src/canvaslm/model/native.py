@@ -81,6 +81,11 @@ class Native:
         return self.weights.embedding.data.device
 
     @property
+    def rows_stand_alone(self) -> bool:
+        """As the native kernels' contract says; torch's products, the reference, promise nothing."""
+        return self.operations.name != "reference"
+
+    @property
     def dtype(self) -> torch.dtype:
         """What K and V are kept in."""
         return torch.float32 if self.weights.embedding.format == "float32" else torch.bfloat16

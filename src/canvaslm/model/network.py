@@ -66,6 +66,11 @@ class Network(Protocol):
     def device(self) -> torch.device: ...
 
     @property
+    def rows_stand_alone(self) -> bool:
+        """Whether a row of a pass comes to the same bits whatever other rows are in it."""
+        ...
+
+    @property
     def head(self) -> FusedHead | None:
         """A vocabulary head that keeps no logits; None where there is none."""
         ...

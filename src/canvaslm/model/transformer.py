@@ -149,6 +149,7 @@ class Transformer(nn.Module):
     """
 
     head: ClassVar[None] = None
+    rows_stand_alone: ClassVar[bool] = False  # a product of few rows may be summed in another order
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

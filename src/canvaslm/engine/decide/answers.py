@@ -51,13 +51,15 @@ Answer = YesNoAnswer | PickAnswer | RateAnswer
 class Decisions(Mapping[str | int, Answer]):
     """Answers by the names of their questions, or by place where a list was asked.
 
-    `input_tokens` counts the state once and each question once; `passes` are those of the network.
+    `input_tokens` counts the state once and each question once; `cached_tokens` of them were known
+    before; `passes` are those of the network.
     """
 
     answers: Mapping[str | int, Answer]
     input_tokens: int
     passes: int
     seconds: float
+    cached_tokens: int = 0
 
     def __getitem__(self, name: str | int) -> Answer:
         return self.answers[name]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 
-from canvaslm.cache.pages import Pool, Prefix
+from canvaslm.cache.pages import Pool
 from canvaslm.engine.checks import check_integer
 from canvaslm.engine.decide.answers import Decisions, answer_of
 from canvaslm.engine.decide.calibration import METHODS, Calibration, Method, soften
@@ -25,7 +25,8 @@ from canvaslm.engine.decide.layout import (
     read_frame,
 )
 from canvaslm.engine.decide.questions import Question
-from canvaslm.engine.decide.read import encode_shared, run, together
+from canvaslm.engine.decide.read import run, together
+from canvaslm.engine.opening import encode_prompt
 from canvaslm.errors import ContextLengthError, ParameterError
 from canvaslm.model.network import Network
 
@@ -85,6 +86,7 @@ class Evidence:
     log_p: Sequence[Sequence[float]]
     input_tokens: int
     passes: int
+    cached_tokens: int = 0
 
 
 class Decider:
@@ -119,6 +121,7 @@ class Decider:
             input_tokens=found.input_tokens,
             passes=found.passes,
             seconds=clock() - started,
+            cached_tokens=found.cached_tokens,
         )
 
     def evidence(self, state: State, questions: Sequence[Question], *, rules: Rules) -> Evidence:
@@ -135,7 +138,7 @@ class Decider:
             for with_state, without in zip(sides[0].log_p, sides[1].log_p, strict=True)
         ]
         passes = sum(side.passes for side in sides)
-        return Evidence(log_p=log_p, input_tokens=sides[0].input_tokens, passes=passes)
+        return replace(sides[0], log_p=log_p, passes=passes)
 
     def frame(self, state: State) -> Frame:
         return read_frame(state, tokenizer=self.layout.tokenizer, config=self.network.config)
@@ -167,14 +170,15 @@ class Decider:
         """Encode the shared tokens once, then run every read after them."""
         reads = [read for one in asked for read in one.reads]
         batch = self.together if rules.batch is None else rules.batch
-        with Prefix(self.pool) as prefix:
-            encode_shared(self.network, prefix, frame.shared)
+        opening = encode_prompt(self.network, self.pool, frame.shared, top=None)
+        with opening.prefix as prefix:
             found, passes = run(self.network, prefix, reads, batch=batch)
         values = iter(found)
         return Evidence(
             log_p=[one.log_p([next(values).tolist() for _ in one.reads]) for one in asked],
             input_tokens=len(frame.shared) + sum(one.own for one in asked),
             passes=passes,
+            cached_tokens=opening.cached,
         )
 
 

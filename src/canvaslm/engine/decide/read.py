@@ -9,7 +9,7 @@ this machine is tried out, and where it does not, questions run one at a time.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -19,7 +19,6 @@ from canvaslm.cache.pages import Pool, Prefix
 from canvaslm.engine.decide.beside import Beside
 from canvaslm.engine.decide.layout import Read
 from canvaslm.engine.encode import extend_all
-from canvaslm.model.native import Native
 from canvaslm.model.network import Network
 from canvaslm.model.presets import parameter_count
 
@@ -28,6 +27,8 @@ from canvaslm.model.presets import parameter_count
 STEP = 4  # own tokens are padded to multiples of it
 FEWEST = 4  # rows that always run together
 MOST = 64
+TOKENS = 1 << 12  # own tokens that run together
+LONG = 256  # own tokens of a row that needs no company; a multiple of STEP
 SMALL = 1 << 24  # parameters
 
 
@@ -36,7 +37,7 @@ def together(network: Network, pool: Pool) -> int:
 
     Tried out on a network of small products; a larger one gains less from company.
     """
-    if not isinstance(network, Native) or parameter_count(network.config) > SMALL:
+    if not network.rows_stand_alone or parameter_count(network.config) > SMALL:
         return 1
     vocabulary, length = network.config.vocab_size, 4 * STEP
     ids = [(7 + 31 * i * i) % vocabulary for i in range(24 * length)]
@@ -65,10 +66,14 @@ def run(
     results: dict[int, Tensor] = {}
     passes = 0
     heads = max(layer.heads for layer in network.config.layers)
-    room = SCORE_LIMIT // (heads * (prefix.length + 1))  # queries whose scores fit into memory
+
+    def room(length: int) -> int:
+        """Own tokens of a pass: their scores fit into memory, and nobody waits long behind it."""
+        return min(SCORE_LIMIT // (heads * (prefix.length + length)), TOKENS)
+
     for group in groups(reads, batch, room=room):
         chosen = [reads[i] for i in group]
-        padded = chosen + chosen[:1] * (min(FEWEST, batch) - len(chosen))
+        padded = chosen + chosen[:1] * (min(fewest(len(chosen[0].own)), batch) - len(chosen))
         hidden_BD = hidden(network, prefix, padded)
         passes += 2 if chosen[0].canvas else 1
         for i, read, hidden_D in zip(group, chosen, hidden_BD, strict=False):
@@ -77,14 +82,20 @@ def run(
     return [results[i] for i in range(len(reads))], passes
 
 
-def groups(reads: Sequence[Read], batch: int, *, room: int) -> list[list[int]]:
-    """Places of the reads that run together: of one shape, at most `batch`, `room` own tokens."""
+def fewest(length: int) -> int:
+    """How many rows of so many own tokens always run together: a long one has rows enough."""
+    return FEWEST if length <= LONG else 1
+
+
+def groups(reads: Sequence[Read], batch: int, *, room: Callable[[int], int]) -> list[list[int]]:
+    """Places of the reads that run together: of one shape, at most `batch`, and so many own tokens
+    as there is `room` for at their length."""
     shapes: dict[tuple[int, int], list[int]] = defaultdict(list)
     for i, read in enumerate(reads):
         shapes[-(-len(read.own) // STEP) * STEP, len(read.canvas)].append(i)
     found = []
     for (length, _), places in shapes.items():
-        count = min(batch, max(room // length, FEWEST))
+        count = min(batch, max(room(length) // length, fewest(length)))
         found += [places[i : i + count] for i in range(0, len(places), count)]
     return found
 

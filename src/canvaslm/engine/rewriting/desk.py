@@ -35,6 +35,7 @@ UNSERVED = {
     "stop": "a text ends where the document goes on",
     "logprobs": "score the document with `LM.score`",
     "prompt_logprobs": "score the document with `LM.score`",
+    "hold_settled": "of several texts the best is taken once all have settled",
 }
 """Parameters that rewriting refuses, and why."""
 

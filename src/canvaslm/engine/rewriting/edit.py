@@ -29,6 +29,9 @@ class Edited:
     noised   so many of its tokens were noise at the start
     steps    passes of the network
     seed     with it the same request gives the same text
+    tokens   tokens that the new text took
+    prompt_tokens, cached_tokens
+             of the prompt that shows the document, and how many of them were known before
     """
 
     text: str
@@ -38,6 +41,9 @@ class Edited:
     steps: int
     seconds: float
     seed: int
+    tokens: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
 
 
 def edit(
@@ -75,6 +81,7 @@ def edit(
         )
         page = replace(around.open_page() if free else around.page(most), draft=draft)
         found, steps = try_out(desk, [Attempt(around=around, page=page)], order=order, watch=watch)
+        prompt_tokens = around.opening.prefix.length
     new = found[0].text.decode("utf-8", errors="replace")
     return Edited(
         text=new,
@@ -84,6 +91,9 @@ def edit(
         steps=steps,
         seconds=desk.clock() - started,
         seed=order.seed,
+        tokens=found[0].tokens,
+        prompt_tokens=prompt_tokens,
+        cached_tokens=around.opening.cached,
     )
 
 

@@ -57,6 +57,8 @@ class Infilled:
     steps       passes of the network over canvases, each over all candidates at work, and those
                 that made a token of a sketch
     seed        with it the same request gives the same text
+    prompt_tokens, cached_tokens
+                of the prompt that asks for it, and how many of them were known before
     """
 
     text: str
@@ -67,6 +69,8 @@ class Infilled:
     steps: int
     seconds: float
     seed: int
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
 
 
 def infill(
@@ -103,6 +107,7 @@ def infill(
             ids, passes = sketch(desk, around, order=order)
             written.append(read_open(desk, around, ids))
         texts = weigh(desk, around, written)
+        prompt_tokens = around.opening.prefix.length
     return Infilled(
         text=texts[0].text,
         document=prefix + texts[0].text + suffix,
@@ -112,6 +117,8 @@ def infill(
         steps=looks + steps + passes,
         seconds=desk.clock() - started,
         seed=order.seed,
+        prompt_tokens=prompt_tokens,
+        cached_tokens=around.opening.cached,
     )
 
 

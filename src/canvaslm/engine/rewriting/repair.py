@@ -43,6 +43,9 @@ class Repaired:
                              it never falls
     rounds   drafts that were tried, of which some may have been worse and were dropped
     steps    passes of the network over canvases
+    tokens   tokens of the text as it is
+    prompt_tokens, cached_tokens
+             of the prompt before it, and how many of them were known before
     """
 
     text: str
@@ -53,6 +56,9 @@ class Repaired:
     steps: int
     seconds: float
     seed: int
+    tokens: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
 
 
 def repair(
@@ -78,6 +84,7 @@ def repair(
         stack.callback(opening.prefix.free)
         going = opening.fork()
         stack.callback(going.prefix.free)
+        prompt_tokens = opening.prefix.length
         new_ids = mender.mend_all(going, ids)
         closed = [[*row, mender.ending.close] for row in (ids, new_ids)]
         before, after = (math.fsum(judge(desk, opening, [row])[0]) for row in closed)
@@ -91,6 +98,9 @@ def repair(
         steps=mender.steps,
         seconds=desk.clock() - started,
         seed=order.seed,
+        tokens=len(new_ids if after > before else ids),
+        prompt_tokens=prompt_tokens,
+        cached_tokens=opening.cached,
     )
 
 

@@ -94,6 +94,7 @@ def draft_of(desk: Desk, pages: Sequence[Page], state: State, *, canvas: int) ->
         entropy=state.entropy[place, :end].tolist(),
         accepted=state.accepted[place, :end].tolist(),
         noisy_ids=state.canvas[place, :end].tolist(),
+        own=None if page.after is None else page.size,
         decode=desk.tokenizer.decode,
     )
 
