@@ -70,7 +70,10 @@ def numbers(*, bins: bool) -> str:
     return f"{table}\n\nMeasured by `{measured['command']}` on {measured['machine']}."
 
 
-PARTS: dict[Path, dict[str, Callable[[], str]]] = {
+Parts = dict[Path, dict[str, Callable[[], str]]]
+"""By page and by the name of the part: what writes it."""
+
+PARTS: Parts = {
     ROOT / "README.md": {"tree": tree, "numbers": partial(numbers, bins=False)},
     ROOT / "docs" / "architecture.md": {"modules": modules_tree},
     PACKAGE / "pocket" / "README.md": {"numbers": partial(numbers, bins=True)},
@@ -86,13 +89,13 @@ def rewrite(text: str, name: str, body: str) -> str:
     return changed
 
 
-def main() -> None:
+def main(pages: Parts) -> None:
     """Rewrite or, with --check, compare every generated part."""
     check = sys.argv[1:] == ["--check"]
     if sys.argv[1:] and not check:
         raise SystemExit(f"usage: {sys.argv[0]} [--check]")
     stale = []
-    for path, parts in PARTS.items():
+    for path, parts in pages.items():
         if not path.exists():
             continue
         before = after = path.read_text(encoding="utf-8")
@@ -112,4 +115,4 @@ def _columns(rows: list[tuple[str, str]]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(PARTS)

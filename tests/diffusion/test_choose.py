@@ -74,3 +74,10 @@ def test_a_candidate_is_among_what_passes(seed: int) -> None:
     drawn_BL = rule.candidates(known, draws, [0, 1], canvas=0, step=1)
     assert (rule.keep(known.p)[0].gather(-1, drawn_BL[..., None]) > 0).all()
     assert torch.equal(known.p, p_before)  # self-conditioning sees all of them
+
+
+@pytest.mark.parametrize(
+    "filters", [Filtered(min_p=0.0), Filtered(top_p=1.0), Filtered(top_k=V), Filtered(min_p=0.5)]
+)
+def test_a_floor_stands_at_every_position(filters: Filtered) -> None:
+    assert filters.floor(probabilities(0)).shape == (2, 6, 1)

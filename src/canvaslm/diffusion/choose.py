@@ -99,7 +99,7 @@ class Filtered:
 
     def floor(self, p_BLV: Tensor) -> Tensor:
         """The least probability that passes: [B, L, 1]."""
-        floor_BL1 = p_BLV.new_zeros(())
+        floor_BL1 = p_BLV.new_zeros((*p_BLV.shape[:-1], 1))
         best_BLK = None
         if self.top_k is not None and self.top_k < p_BLV.shape[-1]:
             best_BLK = p_BLV.topk(self.top_k, dim=-1).values

@@ -30,7 +30,7 @@ from canvaslm.engine.prompt import (
     need_tokenizer,
     read_prompt,
 )
-from canvaslm.engine.requests import Prepared, Requests
+from canvaslm.engine.requests import Requests
 from canvaslm.engine.result import Result
 from canvaslm.engine.rewriting.document import InfilledDocument
 from canvaslm.engine.rewriting.edit import Edited
@@ -189,20 +189,7 @@ class LM:
         Closing the iterator cancels the request and frees its pages. Raises what `generate` does,
         at the call.
         """
-        return self.answer(self.prepare(prompt, params=params, mode=mode))
-
-    def prepare(
-        self, prompt: Prompt, *, params: Params | None = None, mode: Mode = "diffusion"
-    ) -> Prepared:
-        """Check and read a request, build its constraint, and compute nothing: for `answer`.
-
-        May be called from any thread, while requests run on another. Raises what `stream` does.
-        """
-        return self._requests.ready(prompt, params or Params(), mode)
-
-    def answer(self, prepared: Prepared) -> Iterator[Event]:
-        """The events of a prepared request, once."""
-        return self._requests.events(prepared)
+        return self._requests.stream(prompt, params or Params(), mode)
 
     def prefill(self, prompt: Prompt) -> Prefix:
         """Encode a prompt into prefix K/V. Free it after use, or use it in a `with` statement."""

@@ -141,7 +141,11 @@ class Params:
         for name in ("entropy_bound", "confidence", "top_p", "repetition_penalty"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), above_zero=True)
-        ranges = {"top_p": (0, 1), "min_p": (0, 1), "repetition_penalty": (0, 100)}
+        ranges: dict[str, tuple[float, float]] = {
+            "top_p": (0, 1),
+            "min_p": (0, 1),
+            "repetition_penalty": (0.01, 100),
+        }
         ranges |= {"presence_penalty": (-2, 2), "frequency_penalty": (-2, 2)}
         for name, (least, most) in ranges.items():
             if getattr(self, name) is not None:

@@ -33,14 +33,6 @@ from canvaslm.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Prepared:
-    """A request that is checked and read, to be answered once."""
-
-    job: Job
-    mode: Mode
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class Requests:
     """What answering takes, of a model."""
 
@@ -118,14 +110,14 @@ class Requests:
             pass
         return [job.result(seconds=self.clock() - started) for job in jobs]
 
-    def ready(self, prompt: Prompt, params: Params, mode: Mode) -> Prepared:
-        """What `LM.prepare` does."""
+    def stream(self, prompt: Prompt, params: Params, mode: Mode) -> Iterator[Event]:
+        """What `LM.stream` does."""
         if params.n > 1:
             raise ParameterError(
                 f"a stream is of one answer, and n is {params.n}: open a stream for each seed, or "
                 "use generate"
             )
-        return Prepared(job=self.prepare(prompt, params, mode)[0], mode=mode)
+        return self._events(self.prepare(prompt, params, mode)[0], mode)
 
     def _run(self, jobs: Sequence[Job], mode: Mode) -> Generator[Pass | Commit, None, None]:
         if mode == "ar":
@@ -136,10 +128,9 @@ class Requests:
         draws = counter_draws(self.network, jobs)
         yield from diffuse(self.network, self.pool, jobs, draws=draws)
 
-    def events(self, prepared: Prepared) -> Iterator[Event]:
-        """What `LM.answer` does."""
-        job, started, shown = prepared.job, self.clock(), 0
-        with closing(self._run([job], prepared.mode)) as pieces:
+    def _events(self, job: Job, mode: Mode) -> Iterator[Event]:
+        started, shown = self.clock(), 0
+        with closing(self._run([job], mode)) as pieces:
             for piece in pieces:
                 if job.reading is not None:
                     new, shown = job.reading.spans[shown:], len(job.reading.spans)

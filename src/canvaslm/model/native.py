@@ -82,7 +82,7 @@ class Native:
 
     @property
     def rows_stand_alone(self) -> bool:
-        """As the native kernels' contract says; torch's products, the reference, promise nothing."""
+        """As the native kernels promise; torch's products, the reference, promise nothing."""
         return self.operations.name != "reference"
 
     @property

@@ -11,7 +11,11 @@ import jinja2
 
 from canvaslm.errors import TemplateError
 from canvaslm.text.messages import Conversation
+from canvaslm.text.results import fold_results
 from canvaslm.text.sandbox import MAX_TEXT, MAX_TURNS, TURNS, compile_template
+
+RESULTS = "tool_responses"
+"""A template that speaks of these wants the results of tools in them, not as messages."""
 
 
 class ChatTemplate:
@@ -38,6 +42,8 @@ class ChatTemplate:
         TemplateError that says which message, or that the tools, were refused, and why.
         """
         template = self._template
+        if RESULTS in self.source:
+            conversation = fold_results(conversation)
         settings = {
             **(variables or {}),
             "enable_thinking": thinking,

@@ -13,6 +13,8 @@ from canvaslm import LM, Option, Pick, Rate, YesNo
 from canvaslm.engine.decide.answers import PickAnswer, RateAnswer, YesNoAnswer
 from canvaslm.engine.decide.calibration import Calibration
 from canvaslm.engine.decide.decide import Rules
+from canvaslm.engine.decide.layout import Read
+from canvaslm.engine.decide.read import LONG, MOST, TOKENS, fewest, groups
 from canvaslm.errors import ContextLengthError, MissingTokenizerError, ParameterError
 
 RULES = Rules()
@@ -48,6 +50,23 @@ def test_company_changes_no_bit(talker: LM, method: Any, rules: dict[str, Any]) 
         alone = talker.decide(STATE, {name: question}, method=method, **rules)
         assert alone[name] == together[name]
     assert talker.pool.in_use == 0
+
+
+@pytest.mark.parametrize("method", ["denoise", "causal"])
+def test_company_changes_no_bit_of_long_questions(pocket: LM, method: Any) -> None:
+    asked = {f"{n}": YesNo("Is there a circle, " + "really, " * (90 + n % 2)) for n in range(5)}
+    together = pocket.decide("A circle.", asked, method=method)
+    assert together.input_tokens / len(asked) > LONG
+    for name in ("0", "1"):
+        alone = pocket.decide("A circle.", {name: asked[name]}, method=method)
+        assert alone[name] == together[name]
+
+
+def test_a_pass_holds_few_tokens_so_that_others_get_their_turn() -> None:
+    reads = [Read(own=(0,) * (1 + 37 * n), canvas=(0,), place=0, labels=(0,)) for n in range(80)]
+    for group in groups(reads * 4, MOST, room=lambda length: TOKENS):
+        length = len(reads[group[0] % 80].own)
+        assert len(group) <= max(fewest(length), TOKENS // length)
 
 
 @pytest.mark.parametrize("method", ["denoise", "causal"])

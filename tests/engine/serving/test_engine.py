@@ -233,3 +233,14 @@ def test_a_long_prompt_does_not_hold_up_a_canvas(quiet_lm: LM) -> None:
         list(engine.submit(watched, client="canvas"))
         assert max(later - earlier for earlier, later in itertools.pairwise(at)) <= 3
         prompt.cancel()
+
+
+@pytest.mark.filterwarnings("ignore:a request's end could not be told")
+def test_a_listener_with_a_bug_harms_nobody_else(quiet_lm: LM) -> None:
+    def tell(one: Told) -> None:
+        raise ZeroDivisionError
+
+    with Engine(quiet_lm) as engine:
+        engine.submit(streaming(PROMPT, Params(seed=1)), tell=tell)
+        assert ids_of(engine.submit(streaming(PROMPT, Params(seed=1))))
+        assert engine.alive

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from types import TracebackType
@@ -316,7 +317,10 @@ class Engine:
             self.counters.cancelled += 1
         else:
             self.counters.failed += 1
-        fiber.ticket.tell(Ended(error), now=self.clock())
+        try:
+            fiber.ticket.tell(Ended(error), now=self.clock())
+        except Exception as failure:  # whoever listens has a bug, which must not end the others
+            warnings.warn(f"a request's end could not be told: {failure!r}", stacklevel=2)
 
     def _throw(self, fiber: Fiber, error: BaseException) -> None:
         fiber.fail(error)

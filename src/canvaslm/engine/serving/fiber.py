@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from canvaslm.engine.lm import LM
 from canvaslm.engine.serving.line import Ask
 from canvaslm.engine.serving.ticket import Item, Ticket
+from canvaslm.errors import CanvasError
 
 Work = Callable[[LM], Iterable[object]]
 
@@ -63,8 +65,15 @@ class Fiber:
             for value in self.work(lm):
                 self.ticket.tell(Item(value), now=clock())
         except BaseException as error:
-            self.error = error.with_traceback(None)
+            self.error = untied(error)
         self.done = True
+
+
+def untied(error: BaseException) -> BaseException:
+    """The error without its frames, which would keep tensors; those of a bug stay as a note."""
+    if not isinstance(error, CanvasError):
+        error.add_note("".join(traceback.format_exception(error)))
+    return error.with_traceback(None)
 
 
 def wait(ask: Ask) -> Tensor:
