@@ -16,7 +16,7 @@ import canvaslm
 from canvaslm import LM
 from canvaslm.engine.serving.engine import Engine
 from canvaslm.server.app import create_app
-from canvaslm.server.connection import PatientConnection
+from canvaslm.server.door.connection import PatientConnection
 from canvaslm.server.service import Service
 from canvaslm.server.settings import Settings
 

@@ -8,8 +8,8 @@ import pytest
 from openai.types import Completion as OpenAICompletion
 
 from canvaslm import LM, Params
-from canvaslm.server.completion_show import old_text
 from canvaslm.server.schema.completions import Completion
+from canvaslm.server.telling.completions import old_text
 
 PROMPT = "def add(a, b):\n    return"
 URL = "/v1/completions"

@@ -8,7 +8,7 @@ import httpx
 import openai
 import pytest
 
-from canvaslm.server.questions import MOST_OPTIONS
+from canvaslm.server.asking.questions import MOST_OPTIONS
 
 STATE = "Look: a small red circle at the top and a large blue square on the left."
 QUESTIONS: list[dict[str, Any]] = [

@@ -17,12 +17,12 @@ from canvaslm import LM
 from canvaslm.engine.events import Done, Event
 from canvaslm.engine.requests import as_event
 from canvaslm.engine.result import Result, Usage
-from canvaslm.server.chat_stream import ChoiceStream, Telling, choice_of
-from canvaslm.server.responses_stream import Writer, opening
 from canvaslm.server.schema.responses import ResponsesBody
 from canvaslm.server.service import Caller
 from canvaslm.server.sse import Event as Named
 from canvaslm.server.sse import EventStream, encode
+from canvaslm.server.telling.chat import ChoiceStream, Telling, choice_of
+from canvaslm.server.telling.responses import Writer, opening
 from canvaslm.text.spans import Span, SpanReader
 from canvaslm.text.tokenizer import Tokenizer
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from canvaslm.server.llama import cut_indent, pick
+from canvaslm.server.asking.llama import cut_indent, pick
 
 FIELDS = [
     "content",

@@ -90,8 +90,8 @@ def serve(
     It listens at once; /ready says when the model is loaded. A page to try it is at /.
     """
     try:
-        from canvaslm.server.auth import read_key_file, read_keys
-        from canvaslm.server.logs import Log
+        from canvaslm.server.door.auth import read_key_file, read_keys
+        from canvaslm.server.monitor.logs import Log
         from canvaslm.server.run import Server
         from canvaslm.server.settings import Limits, Settings
     except ModuleNotFoundError as missing:

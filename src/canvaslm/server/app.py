@@ -12,13 +12,13 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from canvaslm.errors import CanvasError
-from canvaslm.server.account import Accounts
-from canvaslm.server.auth import Authorised, Keys
-from canvaslm.server.body import Bodies
+from canvaslm.server.door.auth import Authorised, Keys
+from canvaslm.server.door.body import Bodies
+from canvaslm.server.door.guard import Caught, Entrance, Origins, note
 from canvaslm.server.errors import ApiError, ErrorBody
-from canvaslm.server.guard import Caught, Entrance, Origins, note
-from canvaslm.server.logs import Log
-from canvaslm.server.metrics import Metrics
+from canvaslm.server.monitor.account import Accounts
+from canvaslm.server.monitor.logs import Log
+from canvaslm.server.monitor.metrics import Metrics
 from canvaslm.server.routes import (
     chat,
     completions,

@@ -20,9 +20,9 @@ from canvaslm.engine.lm import LM
 from canvaslm.engine.serving.engine import Engine
 from canvaslm.errors import ParameterError, StoppedError
 from canvaslm.server.app import create_app
-from canvaslm.server.connection import PatientConnection
-from canvaslm.server.guard import is_loopback
-from canvaslm.server.logs import Log
+from canvaslm.server.door.connection import PatientConnection
+from canvaslm.server.door.guard import is_loopback
+from canvaslm.server.monitor.logs import Log
 from canvaslm.server.service import Service
 from canvaslm.server.settings import Settings
 

@@ -16,8 +16,8 @@ from canvaslm.engine.lm import LM
 from canvaslm.engine.serving.ticket import Ended, Item, Ticket, Told
 from canvaslm.errors import StoppedError
 from canvaslm.server.errors import ApiError, unavailable
+from canvaslm.server.monitor.tally import Tally
 from canvaslm.server.settings import Settings
-from canvaslm.server.tally import Tally
 
 if TYPE_CHECKING:
     from canvaslm.engine.serving.engine import Engine

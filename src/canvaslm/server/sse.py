@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from canvaslm.server.door.guard import note
 from canvaslm.server.errors import ApiError
-from canvaslm.server.guard import note
 
 PING = b": still at work\n\n"
 DONE = b"data: [DONE]\n\n"

@@ -11,14 +11,14 @@ from starlette.responses import JSONResponse, Response
 from canvaslm.engine.events import Done
 from canvaslm.engine.lm import LM
 from canvaslm.engine.result import Result
-from canvaslm.server.answers import STREAMED, finish, head_of, merged, results_of, start
-from canvaslm.server.chat_request import read_chat
-from canvaslm.server.chat_stream import ChoiceStream, Telling, choice_of, show_usage
-from canvaslm.server.drafts import DraftWriter
-from canvaslm.server.params import Ask, naming
+from canvaslm.server.asking.chat import read_chat
+from canvaslm.server.asking.params import Ask, naming
 from canvaslm.server.schema.chat import ChatBody, ChatCompletion
 from canvaslm.server.service import CallerDep, Running, ServiceDep
 from canvaslm.server.sse import EventStream
+from canvaslm.server.telling.answers import STREAMED, finish, head_of, merged, results_of, start
+from canvaslm.server.telling.chat import ChoiceStream, Telling, choice_of, show_usage
+from canvaslm.server.telling.drafts import DraftWriter
 
 Json = dict[str, Any]
 

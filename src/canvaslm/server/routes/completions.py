@@ -9,15 +9,15 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
 from canvaslm.engine.lm import LM
-from canvaslm.server.answers import STREAMED, fingerprint, finish, head_of, merged, start
-from canvaslm.server.completion_request import Asked, read_completion, read_gap
-from canvaslm.server.completion_show import Choice, show_usage
-from canvaslm.server.drafts import DraftWriter
-from canvaslm.server.params import Ask, naming
+from canvaslm.server.asking.completions import Asked, read_completion, read_gap
+from canvaslm.server.asking.params import Ask, naming
 from canvaslm.server.routes.fim import fim
 from canvaslm.server.schema.completions import Completion, CompletionBody
 from canvaslm.server.service import CallerDep, Running, ServiceDep
 from canvaslm.server.sse import EventStream
+from canvaslm.server.telling.answers import STREAMED, fingerprint, finish, head_of, merged, start
+from canvaslm.server.telling.completions import Choice, show_usage
+from canvaslm.server.telling.drafts import DraftWriter
 
 Json = dict[str, Any]
 

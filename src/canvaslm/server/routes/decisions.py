@@ -6,9 +6,9 @@ from fastapi import APIRouter
 
 from canvaslm.engine.decide.answers import Decisions
 from canvaslm.engine.decide.decide import Rules
-from canvaslm.server.gaps import blaming
-from canvaslm.server.params import check_size, count_characters
-from canvaslm.server.questions import (
+from canvaslm.server.asking.gaps import blaming
+from canvaslm.server.asking.params import check_size, count_characters
+from canvaslm.server.asking.questions import (
     check_options,
     decide,
     knows_calls,

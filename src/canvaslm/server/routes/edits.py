@@ -10,15 +10,15 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from canvaslm.engine.events import Draft
-from canvaslm.server.answers import STREAMED
-from canvaslm.server.drafts import DraftWriter
-from canvaslm.server.gaps import blaming, read_params, written
-from canvaslm.server.params import check_size, check_stream
+from canvaslm.server.asking.gaps import blaming, read_params, written
+from canvaslm.server.asking.params import check_size, check_stream
+from canvaslm.server.asking.spans import Work, read_work
 from canvaslm.server.schema.edits import EditReply, EditsBody, RepairReply
 from canvaslm.server.service import CallerDep, Running, ServiceDep
-from canvaslm.server.spans import Work, read_work
 from canvaslm.server.sse import EventStream
-from canvaslm.server.watched import begin, finish
+from canvaslm.server.telling.answers import STREAMED
+from canvaslm.server.telling.drafts import DraftWriter
+from canvaslm.server.telling.watched import begin, finish
 
 Json = dict[str, Any]
 

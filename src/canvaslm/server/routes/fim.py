@@ -13,15 +13,15 @@ from starlette.responses import Response
 from canvaslm.engine.events import Draft
 from canvaslm.engine.rewriting.infill import Infilled
 from canvaslm.engine.rewriting.rewriter import MAX_GAP
-from canvaslm.server.answers import STREAMED
-from canvaslm.server.drafts import DraftWriter
+from canvaslm.server.asking.gaps import Gap, blaming, cut, read_params, rules_for, usage_of, written
+from canvaslm.server.asking.params import check_size, check_stream
 from canvaslm.server.errors import ApiError
-from canvaslm.server.gaps import Gap, blaming, cut, read_params, rules_for, usage_of, written
-from canvaslm.server.params import check_size, check_stream
 from canvaslm.server.schema.fim import FimBody, FimChoice, FimMessage, FimReply
 from canvaslm.server.service import CallerDep, Running, Service, ServiceDep
 from canvaslm.server.sse import EventStream
-from canvaslm.server.watched import begin, finish
+from canvaslm.server.telling.answers import STREAMED
+from canvaslm.server.telling.drafts import DraftWriter
+from canvaslm.server.telling.watched import begin, finish
 
 Json = dict[str, Any]
 

@@ -13,14 +13,14 @@ from starlette.responses import Response
 
 from canvaslm.engine.events import Draft
 from canvaslm.engine.rewriting.infill import Infilled
-from canvaslm.server.answers import STREAMED
-from canvaslm.server.gaps import blaming
-from canvaslm.server.llama import Order, Outcome, pick, read_order
-from canvaslm.server.params import check_size
+from canvaslm.server.asking.gaps import blaming
+from canvaslm.server.asking.llama import Order, Outcome, pick, read_order
+from canvaslm.server.asking.params import check_size
 from canvaslm.server.schema.infill import InfillBody, InfillReply
 from canvaslm.server.service import Caller, CallerDep, Running, Service, ServiceDep
 from canvaslm.server.sse import EventStream
-from canvaslm.server.watched import submit
+from canvaslm.server.telling.answers import STREAMED
+from canvaslm.server.telling.watched import submit
 
 Json = dict[str, Any]
 

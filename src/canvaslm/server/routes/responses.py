@@ -11,16 +11,16 @@ from starlette.responses import JSONResponse, Response
 
 from canvaslm.engine.events import Done, Draft, Text
 from canvaslm.engine.lm import LM
-from canvaslm.server.answers import STREAMED, finish, results_of, start
-from canvaslm.server.drafts import DraftWriter
+from canvaslm.server.asking.params import Ask
+from canvaslm.server.asking.responses import as_response, read_request, wants_logprobs
+from canvaslm.server.asking.thinking import Closed
 from canvaslm.server.errors import ApiError
-from canvaslm.server.params import Ask
-from canvaslm.server.responses_request import as_response, read_request, wants_logprobs
-from canvaslm.server.responses_stream import Writer, new_id, opening
 from canvaslm.server.schema.responses import ResponseReply, ResponsesBody
 from canvaslm.server.service import CallerDep, Running, Service, ServiceDep
 from canvaslm.server.sse import Event, EventStream
-from canvaslm.server.thinking import Closed
+from canvaslm.server.telling.answers import STREAMED, finish, results_of, start
+from canvaslm.server.telling.drafts import DraftWriter
+from canvaslm.server.telling.responses import Writer, new_id, opening
 from canvaslm.text.spans import Broken, Thought, ToolCall
 
 Json = dict[str, Any]

@@ -6,9 +6,14 @@ from fastapi import APIRouter
 
 from canvaslm.engine.decide.answers import Decisions
 from canvaslm.engine.decide.decide import Rules
-from canvaslm.server.gaps import blaming
-from canvaslm.server.params import check_size, count_characters
-from canvaslm.server.questions import check_options, decide, read_system_one, system_one_answers
+from canvaslm.server.asking.gaps import blaming
+from canvaslm.server.asking.params import check_size, count_characters
+from canvaslm.server.asking.questions import (
+    check_options,
+    decide,
+    read_system_one,
+    system_one_answers,
+)
 from canvaslm.server.schema.systemone import SystemOneBody, SystemOneReply, SystemOneUsage
 from canvaslm.server.service import CallerDep, ServiceDep
 

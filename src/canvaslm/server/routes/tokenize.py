@@ -6,8 +6,8 @@ from fastapi import APIRouter
 
 from canvaslm.engine.lm import LM
 from canvaslm.errors import ParameterError
+from canvaslm.server.asking.params import check_size, count_characters
 from canvaslm.server.errors import ApiError
-from canvaslm.server.params import check_size, count_characters
 from canvaslm.server.schema.tokenize import (
     DetokenizeBody,
     DetokenizeReply,

@@ -18,8 +18,8 @@ from prometheus_client.registry import Collector
 
 from canvaslm.engine.result import Usage
 from canvaslm.engine.serving.stats import Stats
+from canvaslm.server.monitor.tally import Tally
 from canvaslm.server.service import Service
-from canvaslm.server.tally import Tally
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 STEPS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64)

@@ -10,8 +10,7 @@ from pydantic import ValidationError
 
 from canvaslm import LM, Choice, Params, Regex
 from canvaslm.errors import ContextLengthError, ParameterError, TemplateError
-from canvaslm.server.errors import ApiError
-from canvaslm.server.params import (
+from canvaslm.server.asking.params import (
     USUAL_TOKENS,
     choose_length,
     count_characters,
@@ -22,6 +21,7 @@ from canvaslm.server.params import (
     read_sampling,
     read_thoughts,
 )
+from canvaslm.server.errors import ApiError
 from canvaslm.server.schema.common import Sampling, Thinking
 from canvaslm.server.settings import Settings
 

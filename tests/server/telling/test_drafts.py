@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canvaslm import LM, Draft, Params
-from canvaslm.server.drafts import VISIBLE, DraftWriter, TokenTexts, certainty, token_texts
+from canvaslm.server.telling.drafts import VISIBLE, DraftWriter, TokenTexts, certainty, token_texts
 
 LENGTH = 6
 END = 9

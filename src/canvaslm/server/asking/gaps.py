@@ -17,8 +17,8 @@ from canvaslm.engine.rewriting.infill import DEFAULT, GapRules, Infilled
 from canvaslm.engine.rewriting.repair import Repaired
 from canvaslm.engine.rewriting.write import Watch
 from canvaslm.errors import ContextLengthError
+from canvaslm.server.asking.params import naming, read_constraint, read_sampling
 from canvaslm.server.errors import ApiError
-from canvaslm.server.params import naming, read_constraint, read_sampling
 from canvaslm.server.schema.common import CompletionDetails, PromptDetails, Sampling, Usage
 from canvaslm.server.settings import Settings
 

@@ -7,8 +7,8 @@ import pytest
 
 from canvaslm import LM, Params
 from canvaslm.engine.events import Done, Draft, Event, Text
-from canvaslm.server.chat_stream import ChoiceStream, Telling, choice_of
-from canvaslm.server.thinking import Closed, Spending, follow, think_within
+from canvaslm.server.asking.thinking import Closed, Spending, follow, think_within
+from canvaslm.server.telling.chat import ChoiceStream, Telling, choice_of
 from canvaslm.text.controls import CHANNEL, CHANNEL_END
 from canvaslm.text.spans import Thought
 

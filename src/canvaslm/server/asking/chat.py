@@ -7,8 +7,7 @@ from typing import Any
 from canvaslm.control.language.compile import Constraint
 from canvaslm.control.language.constraints import JsonSchema
 from canvaslm.engine.lm import LM
-from canvaslm.server.errors import ApiError
-from canvaslm.server.params import (
+from canvaslm.server.asking.params import (
     Ask,
     check_size,
     check_stream,
@@ -20,6 +19,7 @@ from canvaslm.server.params import (
     read_sampling,
     read_thoughts,
 )
+from canvaslm.server.errors import ApiError
 from canvaslm.server.schema.chat import ChatBody, NamedTool, PlainFormat, SchemaFormat
 from canvaslm.server.settings import Settings
 

@@ -9,8 +9,7 @@ from canvaslm.engine.lm import LM
 from canvaslm.engine.params import Params
 from canvaslm.engine.prompt import check_ids, check_length
 from canvaslm.engine.scoring.score import Scores
-from canvaslm.server.errors import ApiError
-from canvaslm.server.params import (
+from canvaslm.server.asking.params import (
     Ask,
     check_size,
     check_stream,
@@ -21,6 +20,7 @@ from canvaslm.server.params import (
     read_constraint,
     read_sampling,
 )
+from canvaslm.server.errors import ApiError
 from canvaslm.server.schema.completions import MOST_ANSWERS, CompletionBody
 from canvaslm.server.schema.fim import FimBody
 from canvaslm.server.settings import Settings

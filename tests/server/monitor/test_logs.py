@@ -12,7 +12,7 @@ from tests.server.conftest import serving
 from canvaslm.engine.serving.engine import Engine
 from canvaslm.errors import ParameterError
 from canvaslm.server.app import create_app
-from canvaslm.server.logs import Log
+from canvaslm.server.monitor.logs import Log
 from canvaslm.server.service import Service
 from canvaslm.server.settings import Settings
 

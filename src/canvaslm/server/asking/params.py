@@ -17,10 +17,10 @@ from canvaslm.engine.lm import LM
 from canvaslm.engine.params import SEEDS, Mode, Params
 from canvaslm.engine.prompt import Prompt, TemplateOptions, check_length, read_prompt
 from canvaslm.errors import ContextLengthError, ParameterError, TemplateError
+from canvaslm.server.asking.thinking import Closed, think_within
 from canvaslm.server.errors import ApiError
 from canvaslm.server.schema.common import Extensions, Sampling, Thinking
 from canvaslm.server.settings import Settings
-from canvaslm.server.thinking import Closed, think_within
 
 USUAL_TOKENS = 1024
 """Longest answer of a request that does not say, as far as the context has room."""

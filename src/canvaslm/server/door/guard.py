@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from canvaslm.server.auth import is_open
+from canvaslm.server.door.auth import is_open
 from canvaslm.server.errors import ApiError, api_error
 from canvaslm.server.service import Caller
 from canvaslm.server.settings import Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
-from canvaslm.server.chat_stream import arguments_text
+from canvaslm.server.telling.chat import arguments_text
 from canvaslm.text.spans import ToolCall
 
 Json = dict[str, Any]

@@ -9,7 +9,7 @@ from tests.server.conftest import Server, serving
 from canvaslm.engine.serving.engine import Engine
 from canvaslm.errors import ParameterError
 from canvaslm.server.app import create_app
-from canvaslm.server.auth import Keys, read_key_file, read_keys
+from canvaslm.server.door.auth import Keys, read_key_file, read_keys
 from canvaslm.server.service import Service
 from canvaslm.server.settings import Settings
 

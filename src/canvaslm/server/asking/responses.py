@@ -11,10 +11,10 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from canvaslm.engine.lm import LM
-from canvaslm.server.chat_request import read_chat
+from canvaslm.server.asking.chat import read_chat
+from canvaslm.server.asking.params import Ask, naming
+from canvaslm.server.asking.responses_input import read_input
 from canvaslm.server.errors import ApiError, api_error
-from canvaslm.server.params import Ask, naming
-from canvaslm.server.responses_input import read_input
 from canvaslm.server.schema.chat import ChatBody
 from canvaslm.server.schema.common import Sampling
 from canvaslm.server.schema.responses import (

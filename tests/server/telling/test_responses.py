@@ -18,8 +18,8 @@ from canvaslm import LM
 from canvaslm.engine.events import Done, Event, Text
 from canvaslm.engine.result import Result, Usage
 from canvaslm.server.errors import ApiError
-from canvaslm.server.responses_stream import Writer, opening
 from canvaslm.server.schema.responses import ResponseReply, ResponsesBody
+from canvaslm.server.telling.responses import Writer, opening
 from canvaslm.text.spans import Answer, Broken, Span, Thought, ToolCall
 
 Json = dict[str, Any]
@@ -29,11 +29,14 @@ CALLS = st.builds(
     st.sampled_from(["look", "f"]),
     st.dictionaries(st.text(max_size=3), st.none() | st.integers() | st.text(max_size=3)),
 )
-BROKEN = st.builds(
+REASON = st.just("the text ends")
+BROKEN = st.builds(  # of a thought at most its name is left, of a call all that was said
+    Broken, st.just("thought"), st.sampled_from(["", "tho"]), REASON
+) | st.builds(
     Broken,
-    st.sampled_from(["thought", "tool_call"]),
+    st.just("tool_call"),
     st.sampled_from(["", "call:f{", '<|tool_call>call:f{a:<|"|>']),
-    st.just("the text ends"),
+    REASON,
 )
 SPANS = st.lists(st.builds(Answer, TEXTS) | st.builds(Thought, TEXTS) | CALLS | BROKEN, max_size=8)
 REASONS = st.sampled_from(["stop", "length"])

@@ -11,13 +11,13 @@ from typing import Any, Literal
 from canvaslm.engine.events import Done, Draft, Event, Text
 from canvaslm.engine.requests import as_event
 from canvaslm.engine.result import Result
-from canvaslm.server.chat_stream import show_token, without_controls
-from canvaslm.server.drafts import DraftWriter
+from canvaslm.server.asking.thinking import Closed
 from canvaslm.server.errors import ApiError
-from canvaslm.server.responses_items import Call, Item, Message, Reasoning
-from canvaslm.server.responses_tokens import owners, show_usage
 from canvaslm.server.schema.responses import ReasoningOptions, ResponsesBody, TextOptions
-from canvaslm.server.thinking import Closed
+from canvaslm.server.telling.chat import show_token, without_controls
+from canvaslm.server.telling.drafts import DraftWriter
+from canvaslm.server.telling.items import Call, Item, Message, Reasoning
+from canvaslm.server.telling.tokens import owners, show_usage
 from canvaslm.text.spans import Broken, SpanReader, Thought, ToolCall
 from canvaslm.text.tokenizer import Tokenizer
 

@@ -14,8 +14,8 @@ from canvaslm.engine.prompt import read_prompt
 from canvaslm.engine.rewriting.desk import question
 from canvaslm.engine.rewriting.infill import Infilled
 from canvaslm.engine.rewriting.rewriter import MAX_GAP
-from canvaslm.server.gaps import HURRIED, Gap, cut, rules_for, usage_of, written
-from canvaslm.server.params import naming
+from canvaslm.server.asking.gaps import HURRIED, Gap, cut, rules_for, usage_of, written
+from canvaslm.server.asking.params import naming
 from canvaslm.server.schema.infill import (
     Extra,
     InfillBody,

@@ -12,10 +12,10 @@ from canvaslm.engine.requests import as_event
 from canvaslm.engine.result import Result
 from canvaslm.engine.scoring.score import Scores
 from canvaslm.engine.scoring.token import TokenLogprob
-from canvaslm.server.chat_stream import arguments_text, without_controls
-from canvaslm.server.completion_request import Given
-from canvaslm.server.drafts import DraftWriter
-from canvaslm.server.responses_tokens import IMPOSSIBLE, count_reasoning
+from canvaslm.server.asking.completions import Given
+from canvaslm.server.telling.chat import arguments_text, without_controls
+from canvaslm.server.telling.drafts import DraftWriter
+from canvaslm.server.telling.tokens import IMPOSSIBLE, count_reasoning
 from canvaslm.text.spans import Broken, Thought, ToolCall
 from canvaslm.text.tokenizer import Tokenizer
 

@@ -13,9 +13,9 @@ from canvaslm.engine.events import Done, Draft, Text
 from canvaslm.engine.requests import as_event
 from canvaslm.engine.result import Result
 from canvaslm.engine.scoring.token import TokenLogprob
-from canvaslm.server.drafts import DraftWriter
-from canvaslm.server.responses_tokens import IMPOSSIBLE, count_reasoning, owners
-from canvaslm.server.thinking import Closed
+from canvaslm.server.asking.thinking import Closed
+from canvaslm.server.telling.drafts import DraftWriter
+from canvaslm.server.telling.tokens import IMPOSSIBLE, count_reasoning, owners
 from canvaslm.text.controls import QUOTE
 from canvaslm.text.spans import Broken, Thought, ToolCall
 from canvaslm.text.tokenizer import Tokenizer

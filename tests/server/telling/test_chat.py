@@ -13,7 +13,7 @@ from canvaslm import Result, Usage
 from canvaslm.engine.events import Done, Event, Text
 from canvaslm.engine.loading import POCKET
 from canvaslm.engine.requests import as_event
-from canvaslm.server.chat_stream import (
+from canvaslm.server.telling.chat import (
     ChoiceStream,
     Telling,
     choice_of,

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from canvaslm.server.asking.responses import chat_fields
+from canvaslm.server.asking.responses_input import read_input
 from canvaslm.server.errors import ApiError
-from canvaslm.server.responses_input import read_input
-from canvaslm.server.responses_request import chat_fields
 from canvaslm.server.schema.chat import ChatBody
 from canvaslm.server.schema.responses import ResponsesBody
 

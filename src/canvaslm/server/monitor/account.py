@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
-from canvaslm.server.guard import Answer
-from canvaslm.server.logs import Level, Log, body_text
-from canvaslm.server.metrics import Metrics
+from canvaslm.server.door.guard import Answer
+from canvaslm.server.monitor.logs import Level, Log, body_text
+from canvaslm.server.monitor.metrics import Metrics
 from canvaslm.server.service import Caller
 
 QUIET = frozenset({"/health", "/ready", "/metrics"})

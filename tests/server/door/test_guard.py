@@ -16,9 +16,9 @@ from tests.server.conftest import Server, serving
 
 from canvaslm.engine.serving.engine import Engine
 from canvaslm.server.app import create_app
-from canvaslm.server.body import deeper
-from canvaslm.server.connection import PatientConnection
-from canvaslm.server.guard import allowed_hosts, is_loopback
+from canvaslm.server.door.body import deeper
+from canvaslm.server.door.connection import PatientConnection
+from canvaslm.server.door.guard import allowed_hosts, is_loopback
 from canvaslm.server.service import Service
 from canvaslm.server.settings import Settings
 
@@ -222,7 +222,7 @@ def test_another_one_is_replaced(client: httpx.Client, given_id: str) -> None:
 
 def test_too_many_bodies_at_once_are_refused(engine: Engine) -> None:
     from canvaslm.engine.serving.limits import Limits
-    from canvaslm.server import body as module
+    from canvaslm.server.door import body as module
 
     settings = Settings(limits=Limits(active=1, queue=0), read=5.0)
     with serving(create_app(Service(settings=settings, engine=engine))) as server:

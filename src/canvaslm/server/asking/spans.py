@@ -12,8 +12,8 @@ from canvaslm.engine.rewriting.repair import Repaired
 from canvaslm.engine.rewriting.rewriter import DOUBT, ROUNDS, STRENGTH
 from canvaslm.engine.rewriting.write import Watch
 from canvaslm.errors import ParameterError
+from canvaslm.server.asking.gaps import usage_of
 from canvaslm.server.errors import ApiError
-from canvaslm.server.gaps import usage_of
 from canvaslm.server.schema.edits import EditReply, EditsBody, RepairReply
 
 Json = dict[str, Any]

@@ -1,0 +1,1 @@
+"""What is written down of requests: log lines, and numbers for Prometheus."""

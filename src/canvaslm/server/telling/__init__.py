@@ -1,0 +1,1 @@
+"""From the engine's events to the bodies and streams of each endpoint."""
