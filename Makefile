@@ -6,7 +6,10 @@ BIN := $(VENV)/bin
 
 SOURCES := src/canvaslm/kernels/build.py $(wildcard src/canvaslm/kernels/cpu/source/*)
 
-.PHONY: demo test sanitize lint style format types layers documents readme clean
+# Clients of others that want another `openai` than the tests.
+CLIENTS ?= .venv-clients
+
+.PHONY: demo test sanitize clients lint style format types layers documents readme clean
 
 demo: $(VENV)/.installed $(VENV)/.kernels
 	@$(BIN)/canvaslm demo
@@ -17,6 +20,10 @@ test: $(VENV)/.installed-test $(VENV)/.kernels
 # The kernels' tests once more, with libraries that check every access to memory and all arithmetic.
 sanitize: $(VENV)/.installed-test
 	@$(BIN)/python tools/sanitize.py
+
+# LiteLLM and lm-evaluation-harness against the server.
+clients: $(VENV)/.installed-test $(VENV)/.kernels $(CLIENTS)/.installed
+	@CANVASLM_CLIENTS=$(CLIENTS) $(BIN)/python -m pytest -m slow tests/clients
 
 lint: style format types layers documents
 
@@ -33,14 +40,18 @@ layers: $(VENV)/.installed-test
 	$(BIN)/lint-imports
 
 documents: $(VENV)/.installed-test
-	$(BIN)/python tools/readme.py --check
+	$(BIN)/python -m tools.readme --check
+	$(BIN)/python -m tools.http_page --check
+	$(BIN)/python -m tools.cli_page --check
 
 # Rewrites the generated parts of the documents.
 readme: $(VENV)/.installed-test
-	$(BIN)/python tools/readme.py
+	$(BIN)/python -m tools.readme
+	$(BIN)/python -m tools.http_page
+	$(BIN)/python -m tools.cli_page
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
@@ -52,6 +63,12 @@ $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	@echo "Installing canvaslm and its tests into $(VENV); the first time takes a few minutes."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@ $(VENV)/.installed
+
+$(CLIENTS)/.installed: tests/clients/requirements.txt | $(BIN)/python
+	@echo "Installing other clients into $(CLIENTS); the first time takes a few minutes."
+	@$(BIN)/python -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 # Only what the installation has not just compiled; without a compiler the package goes without.
 $(VENV)/.kernels: $(SOURCES) | $(BIN)/python

@@ -1,7 +1,7 @@
 """Writes the generated parts of the documents: the source tree, and the measured numbers.
 
-    python tools/readme.py            rewrite them in place
-    python tools/readme.py --check    exit 1 if one is out of date
+    python -m tools.readme            rewrite them in place
+    python -m tools.readme --check    exit 1 if one is out of date
 
 A part stands between `<!-- NAME -->` and `<!-- /NAME -->`.
 """

@@ -239,8 +239,9 @@ def test_needs_and_room_say_what_a_write_takes() -> None:
             assert pool.in_use - before == needed
     for prefix in prefixes:
         prefix.free()
-    assert pool.room == 60
-    assert Pool(CONFIG).room is None
+    assert pool.has_room(60)
+    assert not pool.has_room(61)
+    assert Pool(CONFIG).has_room(1000)
 
 
 @pytest.mark.parametrize("limit", [0, -1])

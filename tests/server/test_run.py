@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -115,6 +116,18 @@ def test_after_the_drain_an_answer_is_cut_with_a_reason() -> None:
         assert isinstance(error, dict)
         assert error["code"] == "stopping"
         assert "[DONE]" not in text
+        assert server.code() == 128 + signal.SIGTERM
+
+
+def test_a_request_on_its_way_when_it_stops_is_told_so() -> None:
+    with serve() as server, server.client() as client:
+        place = (client.base_url.host, client.base_url.port)
+        with socket.create_connection(place, 5) as line:
+            time.sleep(0.2)
+            server.end(signal.SIGTERM)
+            server.wait_for("stopping")
+            line.sendall(b"GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert line.recv(100).startswith(b"HTTP/1.1 503")
         assert server.code() == 128 + signal.SIGTERM
 
 

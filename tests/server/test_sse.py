@@ -180,32 +180,6 @@ def test_a_client_that_has_left_before_its_turn_is_not_served(engine: Engine) ->
         asyncio.run(ask())
 
 
-def test_prepared_work_runs_few_at_a_time(engine: Engine) -> None:
-    import threading
-    import time
-
-    at_once: list[int] = []
-    inside = 0
-    lock = threading.Lock()
-
-    def work() -> str:
-        nonlocal inside
-        with lock:
-            inside += 1
-            at_once.append(inside)
-        time.sleep(0.02)
-        with lock:
-            inside -= 1
-        return threading.current_thread().name
-
-    async def ask() -> list[str]:
-        service = Service(settings=Settings(), engine=engine)
-        return await asyncio.gather(*(service.prepare(work) for _ in range(6)))
-
-    assert threading.current_thread().name not in asyncio.run(ask())
-    assert max(at_once) == 2
-
-
 def test_an_application_without_a_model_says_so() -> None:
     app: FastAPI = create_app(Service(settings=Settings()))
     with serving(app) as server, server.client() as client:

@@ -16,10 +16,14 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from canvaslm.cache.pages import Page, Pool, Prefix
 from canvaslm.cache.pieces import Piece
 from canvaslm.errors import ParameterError
+
+RARELY = 16
+"""Which nodes are useful is looked for again when one in so many is new: it takes a look at all."""
 
 
 @dataclass(eq=False)
@@ -95,7 +99,7 @@ class Known:
         # has no children
         self._nodes: OrderedDict[Node, None] = OrderedDict()
         self._held: Counter[Page] = Counter()
-        self._grown = False
+        self._grown = 0  # nodes that came since the useful ones were last looked for
         self._found = self._encoded = self._evicted = self._thinned = 0
 
     @property
@@ -103,10 +107,10 @@ class Known:
         """How many pages the tree holds, each counted once."""
         return len(self._held)
 
-    @property
-    def spare(self) -> int:
-        """How many of them nobody else holds."""
-        return sum(page.holders == count for page, count in self._held.items())
+    def has_spare(self, count: int) -> bool:
+        """Whether so many of them are held by nobody else."""
+        spare = (page for page, own in self._held.items() if page.holders == own)
+        return sum(1 for _ in islice(spare, count)) == count
 
     @property
     def stats(self) -> KnownStats:
@@ -218,13 +222,14 @@ class Known:
                     self._release(step.pages[layer])
                     step.pages[layer] = page
             step.thin = False
-        self._grown = True
+        self._grown += 1
 
     def _thin(self) -> bool:
         """Give up pages of sliding layers that are of little use; whether there were any."""
-        if not self._grown or all(window is None for window in self._windows):
+        few = self._grown * RARELY < len(self._nodes)
+        if not self._grown or few or all(window is None for window in self._windows):
             return False
-        self._grown = False
+        self._grown = 0
         useful = self._useful()
         useless = [node for node in self._nodes if not node.thin and node not in useful]
         for node in useless:
@@ -251,10 +256,14 @@ class Known:
 
     def _victim(self) -> Node:
         """The leaf used longest ago that gives a page back, or behind which there is one."""
-        leaves = [node for node in self._nodes if not node.children]
-        freed = (leaf for leaf in leaves if self._frees(leaf))
-        uncovers = (leaf for leaf in leaves if any(map(self._frees, leaf.path())))
-        return next(freed, None) or next(uncovers, leaves[0])
+        for leaf in self._leaves():
+            if self._frees(leaf):
+                return leaf
+        uncovers = (leaf for leaf in self._leaves() if any(map(self._frees, leaf.path())))
+        return next(uncovers, next(self._leaves()))
+
+    def _leaves(self) -> Iterator[Node]:
+        return (node for node in self._nodes if not node.children)
 
     def _touch(self, node: Node) -> None:
         for step in node.path():

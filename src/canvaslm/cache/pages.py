@@ -96,13 +96,12 @@ class Pool:
         ]
         return self.page_size * sum(tokens) / len(tokens)
 
-    @property
-    def room(self) -> int | None:
-        """How many pages can still be taken, known prompts given up for them; None: no limit."""
+    def has_room(self, pages: int) -> bool:
+        """Whether so many can still be taken, known prompts given up for them."""
         if self.limit is None:
-            return None
-        spare = 0 if self.known is None else self.known.spare
-        return max(self.limit - self.in_use, 0) + spare
+            return True
+        missing = pages - max(self.limit - self.in_use, 0)
+        return missing <= 0 or (self.known is not None and self.known.has_spare(missing))
 
     def cut(self, ids: Sequence[int], *, at: int = 0) -> Iterator[Piece]:
         """The pieces in which `ids` are encoded, from position `at` on."""

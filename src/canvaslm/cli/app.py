@@ -27,6 +27,7 @@ from canvaslm.cli import (
     generate,
     infill,
     info,
+    merge,
     new,
     output,
     quantize,
@@ -59,6 +60,7 @@ app.command("serve")(serve.serve)
 app.command("info")(info.info)
 app.command("new")(new.new)
 app.command("quantize")(quantize.quantize)
+app.command("merge")(merge.merge)
 app.add_typer(train.app, name="train")
 app.add_typer(eval.app, name="eval")
 app.command("bench")(bench.bench)

@@ -11,6 +11,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from canvaslm.adapter.adapter import Adapter
+from canvaslm.adapter.serve import adapted
 from canvaslm.cache.attend import Bidirectional
 from canvaslm.cache.pages import Pool, Prefix
 from canvaslm.engine.checks import check_integer
@@ -139,6 +141,21 @@ class LM:
         other.network = network
         for made in ("decider", "rewriter"):  # of the network, when first asked for
             other.__dict__.pop(made, None)
+        return other
+
+    def adapted(self, adapter: Adapter) -> LM:
+        """The same weights with an adapter on them, beside this one; pages of its own.
+
+        Nothing is merged: several at once cost what their adapters take. Temperatures of decisions
+        are the base's, so they are left behind. Raises TensorError for an adapter of another base,
+        ParameterError where there is one already.
+        """
+        network = adapted(self.network, adapter)
+        other = self.through(network)
+        other.model, other.calibration = network, Calibration()
+        other.pool = pool_for(
+            network, cache="int8" if self.pool.quantised else "auto", breaks=self.pool.breaks
+        )
         return other
 
     @property
@@ -395,6 +412,15 @@ class LM:
             tokenizer=self.tokenizer,
             clock=self._clock,
         )
+
+    def warm_up(self) -> None:
+        """Do now what the first decision and the first infill would wait for: try out how many
+        questions may run together, and fit what a gap's length alone does.
+
+        A model without a tokenizer or an end of answers has neither, and nothing is done.
+        """
+        if self._tokenizer is not None and self.settings.eos_ids:
+            _ = self.decider.together, self.rewriter.length_bias
 
     @property
     def _requests(self) -> Requests:

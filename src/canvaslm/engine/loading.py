@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from canvaslm.adapter.adapter import Adapter
+from canvaslm.adapter.files import read_adapter
 from canvaslm.checkpoint.folder import Checkpoint, open_checkpoint
 from canvaslm.engine.decide.calibration import Calibration
 from canvaslm.engine.device import Placement, choose
@@ -27,6 +29,7 @@ def load(
     quant: str | Scheme | None = None,
     cache: Cache = "auto",
     context: int | None = None,
+    adapter: str | Path | Adapter | None = None,
 ) -> LM:
     """Load a checkpoint folder or hub id, or without `path` the embedded model.
 
@@ -36,17 +39,30 @@ def load(
     run on the CPU. There `cache` "int8" keeps K and V in 8 bits, for long prompts.
 
     What a CPU is to hold is planned for first, with `context` tokens of prompt and answer, 8,192 if
-    it is not given; it limits nothing later.
+    it is not given; it limits nothing later. `adapter`, a PEFT folder, is served unmerged: see
+    `LM.adapted`.
 
     Raises CheckpointError and its kinds for a checkpoint that cannot be used, ParameterError for a
     device, dtype or quant that is not there, OutOfMemoryError if the plan does not fit, with its
     numbers and what would fit.
     """
     checkpoint = open_checkpoint(POCKET if path is None else path)
+    found = adapter if adapter is None or isinstance(adapter, Adapter) else read_adapter(adapter)
+    if found is not None:
+        found.check(checkpoint.config)
+        found.warn_of_another_base(checkpoint.path)
     if quant is not None or checkpoint.quantised:
-        return load_rounded(
+        lm = load_rounded(
             checkpoint, device=device, dtype=dtype, quant=quant, cache=cache, context=context
         )
+    else:
+        lm = load_floats(checkpoint, device=device, dtype=dtype, cache=cache, context=context)
+    return lm if found is None else lm.adapted(found)
+
+
+def load_floats(
+    checkpoint: Checkpoint, *, device: str, dtype: str, cache: Cache, context: int | None
+) -> LM:
     placement = choose(
         device, dtype, stored=checkpoint.dtype, parameters=parameter_count(checkpoint.config)
     )

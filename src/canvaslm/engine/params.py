@@ -147,9 +147,9 @@ class Params:
             "repetition_penalty": (0.01, 100),
         }
         ranges |= {"presence_penalty": (-2, 2), "frequency_penalty": (-2, 2)}
-        for name, (least, most) in ranges.items():
+        for name, (low, high) in ranges.items():
             if getattr(self, name) is not None:
-                check_within(name, getattr(self, name), least, most)
+                check_within(name, getattr(self, name), low, high)
         for name, words in (("effort", EFFORTS), ("logprobs_kind", LOGPROB_KINDS)):
             if getattr(self, name) is not None:
                 check_chosen(name, getattr(self, name), words)

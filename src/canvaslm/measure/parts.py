@@ -108,6 +108,10 @@ class Clocked:
         return self.network.device
 
     @property
+    def rows_stand_alone(self) -> bool:
+        return self.network.rows_stand_alone
+
+    @property
     def head(self) -> FusedHead | None:
         return None if self.network.head is None else ClockedHead(self, self.network.head)
 

@@ -14,9 +14,10 @@ from fastapi import Depends, Request
 from canvaslm.engine.events import Draft
 from canvaslm.engine.lm import LM
 from canvaslm.engine.serving.ticket import Ended, Item, Ticket, Told
-from canvaslm.errors import StoppedError
+from canvaslm.errors import RequestCancelledError, StoppedError
 from canvaslm.server.errors import ApiError, unavailable
 from canvaslm.server.monitor.tally import Tally
+from canvaslm.server.prepare import HEAVY, LIGHT, Lane
 from canvaslm.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ Status = Literal["ok", "loading", "stopping", "failed"]
 
 BACKLOG = 32
 """Values that wait for a slow reader before drafts are merged."""
-AT_ONCE = 2
-"""Functions that `Service.prepare` runs at a time."""
 
 
 class Presence:
@@ -39,7 +38,7 @@ class Presence:
     def __init__(self) -> None:
         self.left = False
         self._leaving = asyncio.Event()
-        self._callbacks: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], object]] = []
 
     def leave(self) -> None:
         """It has gone, or has its answer: what still runs for it is cancelled."""
@@ -51,7 +50,7 @@ class Presence:
             callback()
         self._callbacks.clear()
 
-    def on_leave(self, callback: Callable[[], None]) -> None:
+    def on_leave(self, callback: Callable[[], object]) -> None:
         """Call it then, or now if the client is no longer there."""
         if self.left:
             callback()
@@ -165,7 +164,8 @@ class Service:
         self.stopping = False
         self.running: set[Running] = set()
         self._engine = engine
-        self._preparing = asyncio.Semaphore(AT_ONCE)
+        most = settings.limits.per_client
+        self._light, self._heavy = Lane(LIGHT, most=most), Lane(HEAVY, most=most)
 
     @property
     def loaded(self) -> bool:
@@ -203,7 +203,7 @@ class Service:
 
     def check_model(self, name: str | None) -> str:
         """The model's id. Raises ApiError for another name than its own and its aliases."""
-        if name is None or name in (self.name, "default", *self.settings.aliases):
+        if not name or name in (self.name, "default", *self.settings.aliases):  # "" as llama.vim's
             return self.name
         raise ApiError(
             f"there is no model {name[:100]!r} here: ask for {self.name!r}",
@@ -237,11 +237,21 @@ class Service:
         """All values of a request; cancelled if this is."""
         return [value async for value in self.submit(work, caller, merge=_keep).values()]
 
-    async def prepare(self, function: Callable[[], Made]) -> Made:
-        """Run what takes long and needs no network, as tokenizing, on another thread; few at a
-        time. Raises what it raises."""
-        async with self._preparing:
-            return await asyncio.to_thread(function)
+    async def prepare(
+        self, function: Callable[[], Made], caller: Caller, *, heavy: bool = False
+    ) -> Made:
+        """Run what takes long and needs no network, as tokenizing, on another thread; `heavy` where
+        it may build an automaton. Raises what it raises, and what `Lane.run` does; given up when
+        the client goes away."""
+        lane = self._heavy if heavy else self._light
+        running = asyncio.ensure_future(lane.run(function, client=caller.client))
+        caller.presence.on_leave(running.cancel)
+        try:
+            return await running
+        except asyncio.CancelledError:
+            if caller.presence.left:
+                raise RequestCancelledError("the client went away") from None
+            raise
 
     def abandon(self, error: BaseException) -> None:
         """End whatever runs, without an engine that could do it."""

@@ -24,6 +24,8 @@ class Settings:
     depth           how deeply a body's JSON may be nested
     prompt          longest prompt, in characters of all its texts together
     schema          largest JSON schema, regex or grammar, in characters
+    moves           largest automaton of one of those, in moves over the vocabulary: each pass of
+                    the request walks all of them, while others wait
     read            seconds in which a body must have arrived
     wait            seconds a request may take in all
     drain           seconds that running requests get when the server stops
@@ -42,6 +44,7 @@ class Settings:
     depth: int = 100
     prompt: int = 1 << 20
     schema: int = 64 << 10
+    moves: int = 200_000
     read: float = 30.0
     wait: float = 600.0
     drain: float = 10.0
@@ -50,7 +53,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_integer("port", self.port, least=0, below=1 << 16)
-        for name in ("body", "depth", "prompt", "schema"):
+        for name in ("body", "depth", "prompt", "schema", "moves"):
             check_integer(name, getattr(self, name), least=1)
         for name in ("read", "wait"):
             check_number(name, getattr(self, name), above_zero=True)

@@ -1,5 +1,6 @@
 """Decisions: independent, deterministic, and what the network's own logits say."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ from hypothesis import strategies as st
 
 import canvaslm
 from canvaslm import LM, Option, Pick, Rate, YesNo
+from canvaslm.engine.decide import beside
 from canvaslm.engine.decide.answers import PickAnswer, RateAnswer, YesNoAnswer
 from canvaslm.engine.decide.calibration import Calibration
 from canvaslm.engine.decide.decide import Rules
-from canvaslm.engine.decide.layout import Read
+from canvaslm.engine.decide.layout import arrangements, asked_text
 from canvaslm.engine.decide.read import LONG, MOST, TOKENS, fewest, groups
+from canvaslm.engine.serving.engine import Engine
 from canvaslm.errors import ContextLengthError, MissingTokenizerError, ParameterError
 
 RULES = Rules()
@@ -63,9 +66,10 @@ def test_company_changes_no_bit_of_long_questions(pocket: LM, method: Any) -> No
 
 
 def test_a_pass_holds_few_tokens_so_that_others_get_their_turn() -> None:
-    reads = [Read(own=(0,) * (1 + 37 * n), canvas=(0,), place=0, labels=(0,)) for n in range(80)]
-    for group in groups(reads * 4, MOST, room=lambda length: TOKENS):
-        length = len(reads[group[0] % 80].own)
+    lengths = [1 + 37 * n for n in range(80)] * 4
+    for group in groups(lengths, MOST, room=lambda length: TOKENS):
+        length = lengths[group[0]]
+        assert {lengths[place] for place in group} == {length}
         assert len(group) <= max(fewest(length), TOKENS // length)
 
 
@@ -78,6 +82,95 @@ def test_company_changes_no_bit_of_the_embedded_model(pocket: LM, method: Any) -
             "Look: a small red circle.", {name: (asked | QUESTIONS)[name]}, method=method
         )
         assert alone[name] == together[name]
+
+
+def listing(name: str, count: int) -> Pick:
+    """A question of more than LONG tokens, whose options part in many places."""
+    return Pick(
+        name, [f"{n // 36} red, {n // 6 % 6} small circles on {n % 6}" for n in range(count)]
+    )
+
+
+@pytest.mark.parametrize("method", ["denoise", "causal"])
+def test_company_changes_no_bit_of_many_options(pocket: LM, method: Any) -> None:
+    """Beside questions of as many tokens, with other reads, and of the very same tokens."""
+    asked = {"a": listing("a?", 40), "b": listing("b?", 40), "c": listing("c?", 30)}
+    text = asked_text(asked["a"], arrangements(asked["a"], 1)[0])
+    company = QUESTIONS | asked | {"same tokens": YesNo(text), "short": listing("Which?", 7)}
+    together = pocket.decide("A circle.", company, method=method)
+    for name, question in company.items():
+        alone = pocket.decide("A circle.", {name: question}, method=method)
+        assert alone[name] == together[name]
+    turned = pocket.decide("A circle.", dict(reversed(company.items())), method=method)
+    assert {**turned} == {**together}
+    assert pocket.pool.in_use == 0
+
+
+@pytest.mark.parametrize("method", ["denoise", "causal"])
+def test_the_engine_changes_no_bit_of_many_options(pocket: LM, method: Any) -> None:
+    asked = {"a": listing("a?", 40), "b": listing("b?", 30)} | QUESTIONS
+    alone = [pocket.decide("A.", {k: q}, method=method)[k] for k, q in asked.items()]
+    with Engine(pocket) as engine:
+        tickets = [
+            engine.submit(lambda lm, name=k, q=q: [lm.decide("A.", {name: q}, method=method)[name]])
+            for k, q in asked.items()
+        ]
+        assert [next(iter(ticket)) for ticket in tickets] == alone
+
+
+@pytest.mark.parametrize("method", ["denoise", "causal"])
+def test_what_reads_have_in_common_is_encoded_once(
+    talker: LM, monkeypatch: pytest.MonkeyPatch, method: Any
+) -> None:
+    encode, rows = talker.network.encode, list[int]()
+
+    def counting(ids_BN: torch.Tensor, *others: Any) -> torch.Tensor:
+        rows.append(ids_BN.shape[1])
+        return encode(ids_BN, *others)
+
+    monkeypatch.setattr(talker.network, "encode", counting)
+    question = {"many": Pick("?", [f"{a}{b}{c}" for a in "ab" for b in "cd" for c in "ef"])}
+    decider = talker.decider
+    asked = decider.plan(STATE, question, rules=Rules(method=method)).asked[0][0]
+    assert len(asked.reads) == 5
+    rows.clear()
+    talker.decide(STATE, question, method=method, batch=1)
+    assert sum(length >= asked.own for length in rows) == 1
+
+
+def test_a_long_question_in_blocks_is_the_same_as_at_once(
+    pocket: LM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = [listing("Which?", 60)]
+    (blocks,) = pocket.decide("A circle.", question).values()
+    monkeypatch.setattr(beside, "WHOLE", 1 << 20)
+    (whole,) = pocket.decide("A circle.", question).values()
+    assert values(blocks) == pytest.approx(values(whole), abs=1e-5)
+
+
+def test_every_fork_is_read_as_the_network_says(talker: LM) -> None:
+    """Each canvas against the public logits, after an ordinary prefix."""
+    plan = talker.decider.plan(STATE, {"q": QUESTIONS["near"]}, rules=RULES)
+    (frame,), ((asked,),) = plan.frames, plan.asked
+    assert len(asked.reads) > 2
+    expected = []
+    for read in asked.reads:
+        with talker.prefill([*frame.shared, *read.own]) as prefix:
+            logits = talker.denoise_logits(prefix, read.canvas)[0, read.place, [*read.labels]]
+        expected.append(logits.double().log_softmax(dim=-1).tolist())
+    (found,) = talker.decider.believe(plan).log_p
+    assert found == pytest.approx(asked.log_p(expected), abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["denoise", "causal"])
+def test_questions_may_be_laid_out_on_another_thread(talker: LM, method: Any) -> None:
+    rules, decider = Rules(method=method, divide_prior=True), talker.decider
+    with ThreadPoolExecutor(1) as threads:
+        plan = threads.submit(decider.plan, STATE, QUESTIONS, rules=rules).result()
+    found = decider.answer(plan, calibration=talker.calibration, clock=lambda: 0.0)
+    expected = talker.decide(STATE, QUESTIONS, method=method, divide_prior=True)
+    assert {**found} == {**expected}
+    assert (found.passes, found.input_tokens) == (expected.passes, expected.input_tokens)
 
 
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])

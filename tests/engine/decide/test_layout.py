@@ -128,3 +128,12 @@ def test_noise_is_none_of_the_labels(avoid: set[int]) -> None:
     assert len(noise) == 8
     assert all(0 <= id < 10 for id in noise)
     assert len(avoid) == 10 or not avoid & set(noise)
+
+
+@given(st.sets(st.integers(-2, 11), max_size=8))
+def test_a_label_gives_way_to_the_others_in_turn(avoid: set[int]) -> None:
+    others = [id for id in range(10) if id not in avoid]
+    expected = [
+        others[id % len(others)] if id in avoid else id for id in noise_ids(10, 8, avoid=())
+    ]
+    assert noise_ids(10, 8, avoid=tuple(avoid)) == expected

@@ -65,6 +65,21 @@ def test_the_bias_of_a_model_is_fitted_once_and_always_the_same(writer: LM) -> N
     assert writer.pool.in_use == 0
 
 
+def test_a_model_that_has_warmed_up_has_nothing_left_to_fit(
+    writer: LM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer.warm_up()
+    monkeypatch.setattr(writer.network, "denoise", None)
+    assert writer.rewriter.length_bias
+    assert writer.decider.together
+    assert writer.pool.in_use == 0
+
+
+def test_a_model_that_fills_no_gaps_has_nothing_to_warm_up(lm: LM) -> None:
+    lm.warm_up()
+    assert lm.pool.in_use == 0
+
+
 def test_canvases_are_as_long_as_they_need_to_be() -> None:
     assert [length_for(n, longest=256) for n in (1, 31, 32, 255, 256)] == [32, 32, 64, 256, 256]
     assert length_for(10, longest=16) == 16

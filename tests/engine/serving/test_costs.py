@@ -33,13 +33,39 @@ def test_it_stops_where_more_is_no_cheaper() -> None:
 
 
 def test_no_pass_takes_longer_than_a_turn_may() -> None:
-    costs = learnt({1: 1.0, 2: 1.1, 4: 1.2, 8: 1.3}, available=64, longest=2.2)
-    assert costs.rows("shape", 64) == 4
+    cost = {1: 1.0, 2: 1.6, 4: 2.6, 8: 4.2, 16: 6.8}
+    assert learnt(cost, available=64, longest=3.0).rows("shape", 64) == 4
+    assert learnt(cost, available=64, longest=7.0).rows("shape", 64) == 8
+
+
+def test_a_slight_gain_is_not_worth_the_wait() -> None:
+    costs = learnt({1: 0.10, 2: 0.18, 4: 0.32}, available=16)
+    assert costs.rows("shape", 16) == 1
+
+
+def test_rows_that_cost_nearly_nothing_are_free() -> None:
+    costs = learnt({1: 1.0, 2: 1.1, 4: 1.3, 8: 1.8, 16: 3.0}, available=16)
+    assert costs.free("shape") == 4
+    assert Costs().free("shape") == 1
+
+
+@pytest.mark.parametrize("mishap", [3.0, 60.0])
+def test_a_mishap_does_not_keep_rows_apart_for_ever(mishap: float) -> None:
+    costs, cost = Costs(longest=0.5), {1: 0.1, 2: 0.12, 4: 0.16}
+    costs.note("shape", 1, 0.1)
+    costs.note("shape", 2, mishap)
+    for _ in range(1500):
+        rows = costs.rows("shape", 4)
+        costs.note("shape", rows, cost[rows])
+    assert costs.rows("shape", 4) == 4
 
 
 def test_a_single_row_runs_however_long_it_takes() -> None:
     costs = Costs(longest=0.1)
     costs.note("shape", 1, 9.0)
+    assert costs.rows("shape", 1) == 1
+    for _ in range(3):
+        costs.note("shape", 2, 17.0)
     assert costs.rows("shape", 8) == 1
 
 

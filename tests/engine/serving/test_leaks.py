@@ -1,12 +1,12 @@
 """After any mixture of finished, cancelled and failed requests all pages are free."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 import pytest
 
-from canvaslm import LM, Params
+from canvaslm import LM, Done, Params, Result
 from canvaslm.engine.serving.engine import Engine
 from canvaslm.engine.serving.limits import Limits
 from canvaslm.engine.serving.ticket import Ticket
@@ -81,20 +81,35 @@ def drain(tickets: list[Ticket], draw: random.Random) -> int:
     return 1
 
 
-def test_requests_that_need_each_others_pages_end_one_way_or_the_other(lm: LM) -> None:
-    prompt = list(range(2, 100))
-    alone = lm.generate(prompt, params=Params(seed=1, max_tokens=60)).token_ids
+@pytest.mark.parametrize("shown", [False, True])
+def test_requests_that_need_each_others_pages_all_come_to_their_end(lm: LM, shown: bool) -> None:
+    prompt, params = list(range(2, 100)), Params(seed=1, max_tokens=60)
+    alone = (
+        list(lm.stream(prompt, params=params)) if shown else [lm.generate(prompt, params=params)]
+    )
     with Engine(lm, limits=Limits(pages=3)) as engine:  # one such request needs two
         tickets = [
-            engine.submit(lambda lm: [lm.generate(prompt, params=Params(seed=1, max_tokens=60))])
+            engine.submit(
+                lambda lm: (
+                    lm.stream(prompt, params=params)
+                    if shown
+                    else [lm.generate(prompt, params=params)]
+                )
+            )
             for _ in range(6)
         ]
-        results = []
         for ticket in tickets:
-            with suppress(OverloadedError):
-                results += list(ticket)
-    assert results, "at least one of them can be served at a time"
-    assert all(result.token_ids == alone for result in results)  # type: ignore[attr-defined]
+            assert summary(ticket) == summary(alone)
+        assert engine.stats.finished == 6
+
+
+def summary(values: Iterable[object]) -> list[object]:
+    """What was told, but for how long it took."""
+    found: list[object] = []
+    for value in values:
+        result = value.result if isinstance(value, Done) else value
+        found.append(result.token_ids if isinstance(result, Result) else value)
+    return found
 
 
 def test_a_request_that_never_fits_fails_alone(lm: LM) -> None:

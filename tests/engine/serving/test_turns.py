@@ -49,6 +49,19 @@ def test_nobody_is_forgotten() -> None:
     assert went.count(long) >= 400 // OLDEST - 1
 
 
+def test_a_client_cannot_crowd_others_out_with_ever_new_requests() -> None:
+    turns = Turns()
+    long = fiber(turns, "long", attained=64 * SHORT)
+    crowd = [fiber(turns, "crowd") for _ in range(30)]
+    went = []
+    for turn in range(400):
+        crowd = [one if one.attained < SHORT else fiber(turns, "crowd") for one in crowd]
+        first = turns.order([long, *crowd])[0]
+        turns.note([first], turn=turn + 1)
+        went.append(first)
+    assert went.count(long) >= 400 // (2 * OLDEST)
+
+
 def test_clients_share_whatever_the_number_of_their_requests() -> None:
     turns = Turns()
     many = [fiber(turns, "many") for _ in range(9)]
@@ -66,3 +79,12 @@ def test_a_client_that_comes_back_has_saved_nothing_up() -> None:
     new.attained = old.attained
     went = play(turns, [old, new], 20)
     assert 8 <= went.count(new) <= 12
+
+
+def test_long_requests_do_not_lengthen_a_short_ones_turn() -> None:
+    turns = Turns()
+    long = [fiber(turns, f"long {i}", attained=64 * SHORT) for i in range(3)]
+    short = [fiber(turns, "short"), fiber(turns, "short")]
+    assert turns.peers([*short, *long]) == set(short)
+    assert turns.peers([long[0], *short]) == {long[0]}
+    assert turns.peers(long) == set(long)

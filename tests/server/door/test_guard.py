@@ -16,7 +16,7 @@ from tests.server.conftest import Server, serving
 
 from canvaslm.engine.serving.engine import Engine
 from canvaslm.server.app import create_app
-from canvaslm.server.door.body import deeper
+from canvaslm.server.door.body import deeper, has_body
 from canvaslm.server.door.connection import PatientConnection
 from canvaslm.server.door.guard import allowed_hosts, is_loopback
 from canvaslm.server.service import Service
@@ -240,6 +240,55 @@ def test_too_many_bodies_at_once_are_refused(engine: Engine) -> None:
             line.close()
     assert refusal(got) == (429, "overloaded")
     assert got.headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "there"),
+    [
+        ("GET", [], False),
+        ("GET", [(b"content-length", b"0")], False),
+        ("GET", [(b"content-length", b"9")], True),
+        ("GET", [(b"transfer-encoding", b"chunked")], True),
+        ("POST", [], True),
+    ],
+)
+def test_a_body_counts_whatever_the_method(
+    method: str, headers: list[tuple[bytes, bytes]], there: bool
+) -> None:
+    assert has_body({"type": "http", "method": method, "headers": headers}) is there
+
+
+def test_one_client_cannot_take_all_the_room(engine: Engine) -> None:
+    from canvaslm.engine.serving.limits import Limits
+    from canvaslm.server.door.body import SPARE
+
+    settings = Settings(limits=Limits(per_client=1), read=5.0, keys=("first-key", "second-key"))
+    with serving(create_app(Service(settings=settings, engine=engine))) as server:
+        own = "Authorization: Bearer first-key\r\n"
+        head = f"POST {ASK} HTTP/1.1\r\nHost: localhost\r\n{own}Content-Length: 9\r\n\r\n"
+        lines = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(SPARE + 1)]
+        for line in lines:
+            line.sendall(head.encode())
+        time.sleep(0.3)
+        with server.client() as client:
+            first = client.post(ASK, json={}, headers={"X-API-Key": "first-key"})
+            second = client.post(ASK, json={}, headers={"X-API-Key": "second-key"})
+        for line in lines:
+            line.close()
+    assert refusal(first) == (429, "overloaded")
+    assert refusal(second) == (400, "missing_parameter")
+
+
+def test_a_request_with_two_lengths_is_refused(server: Server) -> None:
+    head = f"POST {ASK} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), 5) as line:
+        line.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1".encode())
+        answer = b""
+        while piece := line.recv(4096):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"invalid_http" in answer
+    assert answer.count(b"HTTP/1.1") == 1
 
 
 def test_half_open_and_broken_connections_do_no_harm(server: Server, client: httpx.Client) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from canvaslm.control.language.nfa import MAX_DRAFT_STATES, too_large
 from canvaslm.control.language.nodes import EMPTY, NOTHING, Node, graph
 from canvaslm.control.language.notation import Notation
 
@@ -26,6 +27,8 @@ class _Path:
         self._edges: dict[tuple[int, int], tuple[int, Node, int]] = {}
 
     def state(self, *name: int | str) -> int:
+        if len(self._numbers) > MAX_DRAFT_STATES:
+            raise too_large(f"{MAX_DRAFT_STATES:,} places in its draft")
         return self._numbers.setdefault(name, len(self._numbers))
 
     def skip(self, start: int, end: int) -> None:

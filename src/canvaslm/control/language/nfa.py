@@ -26,7 +26,7 @@ from canvaslm.control.language.symbols import Symbols
 from canvaslm.errors import ConstraintError
 
 MAX_STATES = 30_000
-_MAX_DRAFT_STATES = 120_000
+MAX_DRAFT_STATES = 120_000
 _MAX_WORK = 6_000_000  # states read while subsets are built: some seconds
 
 Classes = tuple[int, ...]
@@ -79,8 +79,8 @@ class _Draft:
         return self
 
     def _state(self) -> int:
-        if len(self._moves) >= _MAX_DRAFT_STATES:
-            raise too_large(f"{_MAX_DRAFT_STATES:,} places in its draft")
+        if len(self._moves) >= MAX_DRAFT_STATES:
+            raise too_large(f"{MAX_DRAFT_STATES:,} places in its draft")
         self._moves.append([])
         self._free.append([])
         return len(self._moves) - 1

@@ -127,12 +127,14 @@ def graph(edges: Iterable[tuple[int, Node, int]], accepting: Iterable[int]) -> N
     """The paths from 0 to `accepting`; edges that lead nowhere are left out."""
     kept = [edge for edge in edges if edge[1] != NOTHING]
     finals = set(accepting)
-    useful = set(finals)
-    while True:
-        found = {start for start, _, end in kept if end in useful} - useful
-        if not found:
-            break
-        useful |= found
+    before: dict[int, list[int]] = {}
+    for start, _, end in kept:
+        before.setdefault(end, []).append(start)
+    useful, waiting = set(finals), list(finals)
+    while waiting:
+        found = [start for start in before.get(waiting.pop(), ()) if start not in useful]
+        useful.update(found)
+        waiting += found
     if 0 not in useful:
         return NOTHING
     return Graph(tuple(e for e in kept if {e[0], e[2]} <= useful), tuple(sorted(finals)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -80,6 +80,16 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Questions laid out after each frame: the state, and an empty one to divide by its prior."""
+
+    questions: Mapping[str | int, Question]
+    rules: Rules
+    frames: Sequence[Frame]
+    asked: Sequence[Sequence[Asked]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """Uncalibrated log-probabilities of each question's options, and what they took."""
 
@@ -110,11 +120,35 @@ class Decider:
         clock: Callable[[], float],
     ) -> Decisions:
         """Answers by name. Raises before any work what `LM.decide` says."""
-        started, named = clock(), read_questions(questions)
-        found = self.evidence(state, list(named.values()), rules=rules)
-        answers = {}
-        for (name, question), log_p in zip(named.items(), found.log_p, strict=True):
-            temperature = calibration.temperature(rules.method, question.kind)
+        started, plan = clock(), self.plan(state, questions, rules=rules)
+        return self.answer(plan, calibration=calibration, clock=clock, started=started)
+
+    def plan(self, state: State, questions: Questions, *, rules: Rules) -> Plan:
+        """Lay the questions out, which takes about 50 us an option and no network: any thread may.
+
+        Raises what `LM.decide` says.
+        """
+        named = read_questions(questions)
+        frames = [self.frame(state)] + ([self.frame("")] if rules.divide_prior else [])
+        asked = [[self.ask(q, frame, rules) for q in named.values()] for frame in frames]
+        for frame, rows in zip(frames, asked, strict=True):
+            self.check_context(frame, rows)
+        return Plan(questions=named, rules=rules, frames=frames, asked=asked)
+
+    def answer(
+        self,
+        plan: Plan,
+        *,
+        calibration: Calibration,
+        clock: Callable[[], float],
+        started: float | None = None,
+    ) -> Decisions:
+        """Answers by name to what this model's `plan` has laid out; `started` by the clock, now if
+        None."""
+        started = clock() if started is None else started
+        found, answers = self.believe(plan), {}
+        for (name, question), log_p in zip(plan.questions.items(), found.log_p, strict=True):
+            temperature = calibration.temperature(plan.rules.method, question.kind)
             answers[name] = answer_of(question, soften(log_p, temperature))
         return Decisions(
             answers=answers,
@@ -126,12 +160,13 @@ class Decider:
 
     def evidence(self, state: State, questions: Sequence[Question], *, rules: Rules) -> Evidence:
         """What the model believes, before calibration."""
-        frames = [self.frame(state)] + ([self.frame("")] if rules.divide_prior else [])
-        asked = [[self.ask(q, frame, rules) for q in questions] for frame in frames]
-        for frame, rows in zip(frames, asked, strict=True):
-            self.check_context(frame, rows)
-        sides = [self.look(f, rows, rules) for f, rows in zip(frames, asked, strict=True)]
-        if not rules.divide_prior:
+        return self.believe(self.plan(state, questions, rules=rules))
+
+    def believe(self, plan: Plan) -> Evidence:
+        """The evidence of what has been laid out."""
+        pairs = zip(plan.frames, plan.asked, strict=True)
+        sides = [self.look(frame, rows, plan.rules) for frame, rows in pairs]
+        if not plan.rules.divide_prior:
             return sides[0]
         log_p = [
             normalised([p - prior for p, prior in zip(with_state, without, strict=True)])
@@ -156,7 +191,9 @@ class Decider:
         return Asked(options=len(options), own=len(own), forks=parts, reads=reads)
 
     def check_context(self, frame: Frame, asked: Sequence[Asked]) -> None:
-        longest = max(len(read.own) + len(read.canvas) for one in asked for read in one.reads)
+        longest = max(
+            len(read.own) + len(read.canvas) + len(read.said) for one in asked for read in one.reads
+        )
         needed, limit = len(frame.shared) + longest, self.network.config.max_positions
         if needed > limit:
             raise ContextLengthError(

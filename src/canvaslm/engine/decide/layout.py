@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import takewhile
 from typing import Any
 
@@ -43,11 +44,13 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True)
 class Read:
-    """One look at the model: its own tokens after the shared ones, the canvas after those (empty
-    to read the next token causally), the place that is read, and the tokens it may hold."""
+    """One look at the model: its own tokens after the shared ones; after those a canvas, or, to
+    read the next token causally, what is `said` of an answer; the place that is read in them (-1:
+    the last own token), and the tokens that it may hold."""
 
     own: tuple[int, ...]
-    canvas: tuple[int, ...]
+    canvas: tuple[int, ...] = ()
+    said: tuple[int, ...] = ()
     place: int
     labels: tuple[int, ...]
 
@@ -148,10 +151,10 @@ def forks(options: Sequence[tuple[int, ...]]) -> list[Fork]:
     waiting = [(0, tuple(range(len(options))))]
     while waiting:
         depth, members = waiting.pop()
-        branches: dict[int, tuple[int, ...]] = {}
+        grouped: dict[int, list[int]] = {}
         for member in members:
-            label = options[member][depth]
-            branches[label] = (*branches.get(label, ()), member)
+            grouped.setdefault(options[member][depth], []).append(member)
+        branches = {label: tuple(group) for label, group in grouped.items()}
         if len(branches) > 1:
             found.append(Fork(said=options[members[0]][:depth], branches=branches))
         waiting += [(depth + 1, group) for group in branches.values() if len(group) > 1]
@@ -227,9 +230,9 @@ class Layout:
         """The next token after what has been said, for each fork."""
         return [
             Read(
-                own=own + fork.said,
-                canvas=(),
-                place=len(own) + len(fork.said) - 1,
+                own=own,
+                said=fork.said,
+                place=len(fork.said) - 1,
                 labels=tuple(fork.branches),
             )
             for fork in parts
@@ -238,8 +241,22 @@ class Layout:
 
 def noise_ids(vocabulary: int, count: int, *, avoid: Sequence[int]) -> list[int]:
     """`count` fixed random tokens, none of them one that is asked for."""
+    wrong = sorted({id for id in avoid if 0 <= id < vocabulary})
+    others = vocabulary - len(wrong)
+    drawn = drawn_ids(vocabulary, count)
+    return [other(id % others, wrong) if others and id in wrong else id for id in drawn]
+
+
+@lru_cache(maxsize=64)
+def drawn_ids(vocabulary: int, count: int) -> tuple[int, ...]:
+    """`count` fixed random tokens."""
     numbers = uniforms(0, canvas=0, step=0, stream=Stream.NOISE, count=count)
-    rule, wrong = UniformNoise(vocab_size=vocabulary), set(avoid)
-    drawn: list[int] = rule.tokens(torch.from_numpy(numbers.copy())).tolist()
-    others = [id for id in range(vocabulary) if id not in wrong] if wrong & {*drawn} else []
-    return [others[id % len(others)] if others and id in wrong else id for id in drawn]
+    rule = UniformNoise(vocab_size=vocabulary)
+    return tuple(rule.tokens(torch.from_numpy(numbers.copy())).tolist())
+
+
+def other(number: int, wrong: Sequence[int]) -> int:
+    """The token of this number, counted without the wrong ones, which are in ascending order."""
+    for id in wrong:
+        number += id <= number
+    return number

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 LARGEST = 256  # rows
-WEIGHT = 0.2  # of the newest measurement in a running mean
-AGAIN = 64  # passes of a shape after which a size beside the best one is tried again
+KEPT = 5  # measurements of a size; the least counts, as whatever else runs makes one slower only
+TRIES = 3  # before a size is believed to be no better
+AGAIN = 32  # passes of a shape after which the next size is tried once more
+GAIN = 0.85  # a doubling must lower the cost of a row to this: those in front wait for it
+LONG = 4.0  # times as long as one row alone a pass may always take
+FREE = 1.5  # a pass that takes so many times as long as one row alone delays nobody much
 
 
 @dataclass
 class Shape:
-    """Passes of one shape: seconds a row by number of rows, in powers of two."""
+    """Passes of one shape: seconds a row as measured, by number of rows in powers of two."""
 
-    seconds: dict[int, float] = field(default_factory=dict)
+    measured: dict[int, deque[float]] = field(default_factory=dict)
     passes: int = 0
+
+    @property
+    def seconds(self) -> dict[int, float]:
+        """By number of rows, what a row takes when nothing disturbs it."""
+        return {size: min(last) for size, last in self.measured.items()}
+
+    def tried(self, size: int) -> bool:
+        """Whether it is known by now what passes of this size cost."""
+        return len(self.measured.get(size, ())) >= TRIES and self.passes % AGAIN != 0
 
 
 class Costs:
-    """Learns from every pass. A pass of more rows may take up to `longest` seconds, so that nobody
-    waits longer for a turn."""
+    """Learns from every pass. A pass of more rows may take up to `longest` seconds, or LONG times
+    as long as a single row, so that nobody waits longer for a turn."""
 
     def __init__(self, *, longest: float = 0.5) -> None:
         self.longest = longest
@@ -30,40 +44,36 @@ class Costs:
         """A pass of `rows` has taken so long."""
         found = self.shapes.setdefault(shape, Shape())
         found.passes += 1
-        size, each = floor(rows), seconds / rows
-        before = found.seconds.get(size, each)
-        found.seconds[size] = before + WEIGHT * (each - before)
+        found.measured.setdefault(floor(rows), deque(maxlen=KEPT)).append(seconds / rows)
 
     def rows(self, shape: Hashable, available: int) -> int:
         """How many of the `available` rows to run in the next pass.
 
-        The number with the lowest cost a row, or one beside it that has not been tried for long.
+        From one row on the number is doubled as long as that makes a row cheaper by enough; a size
+        that is not known yet is tried.
         """
         found = self.shapes.get(shape)
-        if found is None:
+        if found is None or 1 not in found.measured:
             return 1
-        fitting = {
-            size: each
-            for size, each in found.seconds.items()
-            if size <= available and (size == 1 or size * each <= self.longest)
-        }
-        if not fitting:
-            return 1
-        best = min(fitting, key=fitting.__getitem__)
-        larger = 2 * best
-        if larger <= min(available, LARGEST) and self.worth_trying(found, larger, best):
-            return larger
-        if best > 1 and found.passes % AGAIN == AGAIN // 2:
-            return best // 2
+        size, each = 1, found.seconds
+        longest = max(self.longest, LONG * each[1])
+        while (larger := 2 * size) <= min(available, LARGEST):
+            if not found.tried(larger) and larger * each[size] <= longest:
+                return larger
+            cost = each.get(larger)
+            if cost is None or cost > GAIN * each[size] or larger * cost > longest:
+                break
+            size = larger
         # what is left over by a power of two goes along
-        return available if available < 2 * best else best
+        return available if available < 2 * size else size
 
-    def worth_trying(self, shape: Shape, size: int, best: int) -> bool:
-        """Whether a larger pass is to be measured: for the first time, or again after a while."""
-        known = shape.seconds.get(size)
-        if known is None:
-            return size * shape.seconds[best] <= self.longest
-        return shape.passes % AGAIN == 0 and size * known <= self.longest
+    def free(self, shape: Hashable) -> int:
+        """How many rows go in a pass that takes hardly longer than one of a single row."""
+        found = self.shapes.get(shape)
+        if found is None or 1 not in found.measured:
+            return 1
+        each = found.seconds
+        return max(size for size, cost in each.items() if size * cost <= FREE * each[1])
 
 
 def floor(rows: int) -> int:

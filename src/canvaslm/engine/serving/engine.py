@@ -2,6 +2,7 @@
 
     while requests are there:
         let new ones begin, end those that were cancelled or are late
+        set aside who needs more pages than are left
         choose whose turn it is; join the asks of one shape that go with it
         run the pass; each request goes on with its rows until it asks again
 
@@ -11,6 +12,7 @@ company where the network's rows stand alone; where they do not, passes are not 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import warnings
@@ -22,12 +24,14 @@ import torch
 
 from canvaslm.cache.known import Known
 from canvaslm.cache.pages import Pool
+from canvaslm.engine.checks import check_number
 from canvaslm.engine.lm import LM
 from canvaslm.engine.memory import available_memory
 from canvaslm.engine.serving.costs import Costs
-from canvaslm.engine.serving.fiber import Fiber, Work, wait
+from canvaslm.engine.serving.fiber import Fiber, Work, untied, wait
 from canvaslm.engine.serving.limits import Limits
 from canvaslm.engine.serving.line import Line, run
+from canvaslm.engine.serving.parking import Parking
 from canvaslm.engine.serving.stats import Counters, Stats
 from canvaslm.engine.serving.ticket import Ended, Tell, Ticket
 from canvaslm.engine.serving.turns import Turns
@@ -41,6 +45,9 @@ from canvaslm.errors import (
     StoppedError,
 )
 
+log = logging.getLogger(__name__)
+
+GIVEN_UP = (RequestCancelledError, DeadlineError, StoppedError)
 SHARE = 0.5  # of the memory that is free, for pages
 
 
@@ -59,12 +66,10 @@ class Engine:
         self.lm, self.limits, self.clock = lm, limits or Limits(), clock
         self.counters, self.costs, self.turns = Counters(), Costs(), Turns()
         self.error: BaseException | None = None
-        lm.pool.limit = self.limits.pages or pages_for(lm.pool)
-        lm.pool.known = Known(lm.pool)
         self._view = lm.through(Line(lm.network, wait))
         self._waiting = Waiting(self.limits)
         self._active: list[Fiber] = []
-        self._parked: list[Fiber] = []
+        self._parking = Parking(lm.pool)
         self._stopping: float | None = None  # when what still runs is cancelled
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -73,13 +78,17 @@ class Engine:
         """Begin to serve. Raises StoppedError for an engine that has been stopped."""
         if self._thread is not None or self._stopping is not None:
             raise StoppedError("this engine was started before: make a new one")
+        pool = self.lm.pool
+        pool.limit, pool.known = self.limits.pages or pages_for(pool), Known(pool)
         self._thread = threading.Thread(target=self._serve, name="canvaslm-engine", daemon=True)
         self._thread.start()
 
     def stop(self, *, drain: float = 0.0) -> None:
-        """Take no more, give what is there `drain` seconds, cancel the rest, end the thread."""
+        """Take no more, give what is there `drain` seconds, cancel the rest, end the thread. Called
+        again it may shorten the time."""
         with self._changed:
-            self._stopping = self.clock() + drain
+            until = self.clock() + drain
+            self._stopping = until if self._stopping is None else min(until, self._stopping)
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
@@ -113,14 +122,18 @@ class Engine:
         """Put a request in the queue, from any thread.
 
         `work` is called on the engine's thread; its values go to `tell`, there, or to whoever
-        iterates over the ticket. `deadline` in seconds from now, the limits' if None. Raises
-        OverloadedError where too many wait, StoppedError where nothing is served.
+        iterates over the ticket. Where all that run wait for pages it may be called again, and what
+        it gave before is not told again: so fix its seed. `deadline` in seconds from now, the
+        limits' if None. Raises OverloadedError where too many wait, StoppedError where nothing is
+        served, ParameterError for a deadline that is not above 0.
         """
-        now, seconds = self.clock(), deadline or self.limits.deadline
+        if deadline is not None:
+            check_number("deadline", deadline, above_zero=True)
+        now, seconds = self.clock(), self.limits.deadline if deadline is None else deadline
         ticket = Ticket(queued=now, wake=self._wake, tell=tell)
         with self._changed:
             if not self.alive:
-                raise StoppedError("the engine is stopping or has stopped: it takes no requests")
+                raise StoppedError("the engine has not started, or it stops: it takes no requests")
             try:
                 self._waiting.check(client)
             except OverloadedError:
@@ -160,9 +173,10 @@ class Engine:
                 while self._turn():
                     pass
         except BaseException as error:  # a bug: nobody may be left waiting
-            self.error = error
+            log.critical("the engine has died of a bug", exc_info=error)
+            self.error = untied(error)
         finally:
-            self._end_all(self.error or StoppedError("the engine has stopped"))
+            self._end_all()
             self._give_back()
 
     def _give_back(self) -> None:
@@ -174,12 +188,11 @@ class Engine:
 
     def _turn(self) -> bool:
         """One round of the loop; False: the engine has come to its end."""
+        self._end_waiting()
         with self._changed:
-            self._end_waiting()
-            begun = None if self._parked else self._waiting.take()
-            idle = begun is None and not self._active and not self._parked
-            if idle:
-                if self._stopping is not None and not self._waiting.fibers:
+            begun = self._next()
+            if begun is None and not self._active and not self._parking.fibers:
+                if self._stopping is not None:
                     return False
                 self._changed.wait()
                 return True
@@ -187,31 +200,44 @@ class Engine:
             self._begin(begun)
             return True
         self._end_hopeless()
-        self._park()
-        if not self._active and self._parked:
-            self._unpark()
+        self._active = self._parking.sort(self._active)
+        if not self._active:
+            self._parking.give_way()
+            self._active = self._parking.release()
         if self._active:
-            self._pass()
+            self._pass(self._group(self.turns.order(self._active)))
         return True
 
+    def _next(self) -> Fiber | None:
+        """Who begins now: nobody new while there are too few pages for those at work."""
+        if self._parking.fibers or self._parking.away:
+            return self._parking.come_back()
+        return self._waiting.take()
+
     def _begin(self, fiber: Fiber) -> None:
-        fiber.ticket.times.started = self.clock()
+        if fiber.ticket.times.started is None:
+            fiber.ticket.times.started = self.clock()
         fiber.waited = self.counters.passes
         self.turns.enter(fiber.client)
         self._active.append(fiber)
         fiber.start(self._view, self.clock)
         self._settle(fiber)
 
-    def _pass(self) -> None:
-        """One pass of the network, for those whose turn it is."""
-        order = self.turns.order(self._active)
-        group = self._group(order)
+    def _pass(self, group: list[Fiber]) -> None:
+        """One pass of the network for all of them. If it cannot be run, one for each, so that each
+        finds out whether it was the cause."""
         asks = [fiber.ask for fiber in group if fiber.ask is not None]
         started, rows = self.clock(), sum(ask.rows for ask in asks)
         try:
             hidden = list(run(self.lm.network, asks))
         except Exception as error:
-            self._failed(group, error)
+            if len(group) == 1:
+                self._fail_or_park(group[0], error)
+                return
+            hidden = []
+        if not hidden:
+            for fiber in group:
+                self._pass([fiber])
             return
         self.costs.note(asks[0].shape, rows, self.clock() - started)
         self.counters.passes += 1
@@ -228,92 +254,51 @@ class Engine:
         assert first is not None
         if not self.lm.network.rows_stand_alone:
             return order[:1]
+        peers = self.turns.peers(order)
         fitting = [fiber for fiber in order if fiber.ask and fiber.ask.shape == first.shape]
-        available = sum(fiber.ask.rows for fiber in fitting if fiber.ask)
-        rows, pages = self.costs.rows(first.shape, available), 0
+        available = sum(fiber.ask.rows for fiber in fitting if fiber.ask and fiber in peers)
+        most, free = self.costs.rows(first.shape, available), self.costs.free(first.shape)
         group: list[Fiber] = []
+        rows = pages = 0
         for fiber in fitting:
             assert fiber.ask is not None
-            fits = fiber.ask.rows <= rows and self._room(pages + fiber.ask.pages)
-            if fits or not group:
-                rows -= fiber.ask.rows
+            fits = rows + fiber.ask.rows <= (most if fiber in peers else free)
+            if not group or (fits and self._parking.room(pages + fiber.ask.pages)):
+                rows += fiber.ask.rows
                 pages += fiber.ask.pages
                 group.append(fiber)
         return group
 
-    def _failed(self, group: list[Fiber], error: Exception) -> None:
-        """A pass could not be run: by itself each finds out whether it was the cause."""
-        if len(group) > 1:
-            for fiber in group:
-                self._alone(fiber)
-        else:
-            self._fail_or_park(group[0], error)
-
-    def _alone(self, fiber: Fiber) -> None:
-        assert fiber.ask is not None
-        try:
-            (hidden_BND,) = run(self.lm.network, [fiber.ask])
-        except Exception as error:
-            self._fail_or_park(fiber, error)
-            return
-        fiber.answer(hidden_BND)
-        self._settle(fiber)
-
     def _fail_or_park(self, fiber: Fiber, error: Exception) -> None:
         """Out of pages while others hold some: it waits until one of them has ended."""
-        if isinstance(error, OutOfMemoryError) and len(self._active) + len(self._parked) > 1:
+        company = len(self._active) + len(self._parking.fibers) > 1
+        if isinstance(error, OutOfMemoryError) and company:
             self._active.remove(fiber)
-            self._parked.append(fiber)
+            self._parking.fibers.append(fiber)
         else:
             self._throw(fiber, error)
-
-    def _park(self) -> None:
-        """Set aside who needs more pages than are left, until others have given theirs back."""
-        if len(self._active) + len(self._parked) < 2:
-            return
-        tight = [fiber for fiber in self._active if fiber.ask and not self._room(fiber.ask.pages)]
-        self._parked += tight
-        self._active = [fiber for fiber in self._active if fiber not in tight]
-
-    def _room(self, pages: int) -> bool:
-        """Whether so many can still be taken."""
-        pool = self.lm.pool
-        if pool.limit is None or pages <= pool.limit - pool.in_use:
-            return True
-        room = pool.room
-        return room is None or pages <= room
-
-    def _unpark(self) -> None:
-        """Let those go on that waited for pages; all of them wait for each other: the youngest
-        gives way."""
-        if len(self._parked) > 1:
-            youngest = max(self._parked, key=lambda fiber: fiber.number)
-            self._parked.remove(youngest)
-            self._active.append(youngest)
-            reason = "the requests at work need more pages than there are: try again later"
-            self._throw(youngest, OverloadedError(reason, retry_after=1.0))
-        self._active += self._parked
-        self._parked.clear()
 
     def _settle(self, fiber: Fiber) -> None:
         """Take a fiber that has come to its end out of the line."""
         if not fiber.done:
             return
         now = self.clock()
-        self._active.remove(fiber)
+        self._parking.remove(fiber)
+        if fiber in self._active:
+            self._active.remove(fiber)
         started = fiber.ticket.times.started or now
         with self._changed:
             self._waiting.end(fiber, seconds=now - started)
             if not self._waiting.active[fiber.client]:
                 self.turns.leave(fiber.client)
         self._tell_end(fiber, fiber.error)
-        self._active += self._parked  # pages may have become free
-        self._parked.clear()
+        self._active += self._parking.release()  # pages may have become free
+        self._parking.somebody_ended()
 
     def _tell_end(self, fiber: Fiber, error: BaseException | None) -> None:
         if error is None:
             self.counters.finished += 1
-        elif isinstance(error, RequestCancelledError | DeadlineError | StoppedError):
+        elif self.error is None and isinstance(error, GIVEN_UP):
             self.counters.cancelled += 1
         else:
             self.counters.failed += 1
@@ -334,7 +319,7 @@ class Engine:
         if fiber.deadline is not None and now >= fiber.deadline:
             asked = fiber.deadline - fiber.ticket.times.queued
             return DeadlineError(
-                f"the request was not done within its {asked:.0f} s: ask for fewer tokens, or give "
+                f"the request was not done within its {asked:g} s: ask for fewer tokens, or give "
                 "it more time"
             )
         if self._stopping is not None and now >= self._stopping:
@@ -342,29 +327,33 @@ class Engine:
         return None
 
     def _end_waiting(self) -> None:
-        for fiber in list(self._waiting.fibers):
-            error = self._hopeless(fiber)
-            if error is not None:
+        """Who waits and was cancelled, or is late. They are told without the lock: whoever listens
+        may have one of its own."""
+        with self._changed:
+            found = [(fiber, self._hopeless(fiber)) for fiber in self._waiting.fibers]
+            ended = [(fiber, error) for fiber, error in found if error is not None]
+            for fiber, _ in ended:
                 self._waiting.drop(fiber)
-                self._tell_end(fiber, error)
+        for fiber, error in ended:
+            self._tell_end(fiber, error)
 
     def _end_hopeless(self) -> None:
-        for fiber in [*self._active, *self._parked]:
+        for fiber in self._at_work():
             error = self._hopeless(fiber)
             if error is not None:
-                if fiber in self._parked:
-                    self._parked.remove(fiber)
-                    self._active.append(fiber)
                 self._throw(fiber, error)
 
-    def _end_all(self, error: BaseException) -> None:
+    def _at_work(self) -> list[Fiber]:
+        return [*self._active, *self._parking.fibers, *self._parking.away]
+
+    def _end_all(self) -> None:
         """The engine's own end: nobody waits any longer."""
-        for fiber in [*self._active, *self._parked]:
-            fiber.fail(error)
-            self._tell_end(fiber, error)
+        why = "the engine has died of a bug: start it again"
+        for fiber in self._at_work():
+            self._throw(fiber, StoppedError(why))
         with self._changed:
-            for fiber in self._waiting.fibers:
-                self._tell_end(fiber, error)
-            self._waiting.fibers.clear()
-        self._active.clear()
-        self._parked.clear()
+            left = list(self._waiting.fibers)
+            for fiber in left:
+                self._waiting.drop(fiber)
+        for fiber in left:
+            self._tell_end(fiber, StoppedError(why))

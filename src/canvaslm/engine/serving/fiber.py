@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import itertools
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from greenlet import getcurrent, greenlet
+from greenlet import GreenletExit, getcurrent, greenlet
 from torch import Tensor
 
 from canvaslm.engine.lm import LM
 from canvaslm.engine.serving.line import Ask
 from canvaslm.engine.serving.ticket import Item, Ticket
-from canvaslm.errors import CanvasError
+from canvaslm.errors import CanvasError, RequestCancelledError
 
 Work = Callable[[LM], Iterable[object]]
+"""What a request does. Called again it gives the same values."""
 
 _numbers = itertools.count()
+
+
+PATIENCE = 16  # throws into a request that catches them and asks for another pass
 
 
 @dataclass(eq=False, kw_only=True)
@@ -27,6 +31,7 @@ class Fiber:
     client    whose share it counts for
     deadline  when its time is over, by the engine's clock; None: never
     ask       what it waits for; None before its first turn and after its end
+    told      how many values it has told
     attained  tokens that passes have computed for it
     waited    number of the pass since which it has waited
     """
@@ -37,11 +42,13 @@ class Fiber:
     deadline: float | None
     number: int = field(default_factory=lambda: next(_numbers))
     ask: Ask | None = None
+    told: int = 0
     attained: int = 0
     waited: int = 0
     error: BaseException | None = None
     done: bool = False
     _greenlet: greenlet | None = None
+    _ending: bool = False
 
     def start(self, lm: LM, clock: Callable[[], float]) -> None:
         """Run up to the first wait, or the end."""
@@ -54,26 +61,55 @@ class Fiber:
         self.ask = self._greenlet.switch(hidden_BND)
 
     def fail(self, error: BaseException) -> None:
-        """Let its wait raise `error`, so that it gives back what it holds."""
-        assert self._greenlet is not None
-        self.ask = self._greenlet.throw(error)
-        while self.ask is not None:  # it caught that and went on
-            self.ask = self._greenlet.throw(error)
+        """End it with `error`, whatever it makes of that: its wait raises it, so that it gives back
+        what it holds. Nothing that it says from now on is told."""
+        self._ending = True
+        tries = 0
+        while self._greenlet is not None and not self._greenlet.dead and tries <= PATIENCE:
+            self.ask = self._greenlet.throw(error if tries < PATIENCE else GreenletExit())
+            tries += 1
+        self.ask, self._greenlet = None, None
+        self.error, self.done = untied(error), True
+
+    def rewind(self) -> None:
+        """Give back what it holds and be as before its start. Values told are not told again."""
+        self.fail(RequestCancelledError("this request gives way to others, and begins again"))
+        self.error, self.done, self._ending = None, False, False
 
     def _run(self, lm: LM, clock: Callable[[], float]) -> None:
         try:
-            for value in self.work(lm):
-                self.ticket.tell(Item(value), now=clock())
+            for number, value in enumerate(self.work(lm)):
+                if number >= self.told and not self._ending:
+                    self.told += 1
+                    self.ticket.tell(Item(value), now=clock())
         except BaseException as error:
             self.error = untied(error)
         self.done = True
 
 
 def untied(error: BaseException) -> BaseException:
-    """The error without its frames, which would keep tensors; those of a bug stay as a note."""
-    if not isinstance(error, CanvasError):
+    """The error and its causes without their frames, which would keep tensors and pages; those of a
+    bug stay as a note."""
+    if not isinstance(error, CanvasError) and error.__traceback__ is not None:
         error.add_note("".join(traceback.format_exception(error)))
-    return error.with_traceback(None)
+    for one in causes(error):
+        one.__traceback__ = None
+    return error
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and all that it came from or holds."""
+    found: list[BaseException] = []
+    todo: list[BaseException | None] = [error]
+    while todo:
+        one = todo.pop()
+        if one is None or any(one is other for other in found):
+            continue
+        found.append(one)
+        yield one
+        todo += [one.__cause__, one.__context__]
+        if isinstance(one, BaseExceptionGroup):
+            todo += one.exceptions
 
 
 def wait(ask: Ask) -> Tensor:

@@ -38,13 +38,15 @@ class Times:
 
 
 class Ticket:
-    """Made by `Engine.submit`. Iterating waits for the values and raises the request's error."""
+    """Made by `Engine.submit`. Iterating waits for the values, each of which comes once, and raises
+    the request's error."""
 
     def __init__(self, *, queued: float, wake: Callable[[], None], tell: Tell | None) -> None:
         self.times = Times(queued=queued)
         self.reason: str | None = None
         self._wake = wake
         self._told: queue.SimpleQueue[Told] = queue.SimpleQueue()
+        self._kept = tell is None
         self._tell: Tell = tell or self._told.put
         self._lock = threading.Lock()
 
@@ -66,7 +68,10 @@ class Ticket:
         self._tell(told)
 
     def __iter__(self) -> Iterator[object]:
+        if not self._kept:
+            raise TypeError("this ticket keeps no values: they went to the `tell` it was made with")
         while isinstance(told := self._told.get(), Item):
             yield told.value
+        self._told.put(told)  # for whoever iterates again
         if told.error is not None:
             raise told.error

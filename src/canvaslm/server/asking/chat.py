@@ -11,6 +11,7 @@ from canvaslm.server.asking.params import (
     Ask,
     check_size,
     check_stream,
+    constraint_field,
     count_characters,
     holds,
     make_ask,
@@ -42,7 +43,9 @@ def read_chat(body: ChatBody, lm: LM, settings: Settings) -> Ask:
     thoughts = read_thoughts(body, effort=body.effort)
     constraint = read_format(body, settings)
     length = read_length(body)
-    with naming(body.model_fields_set, otherwise=FORMAT if constraint else None):
+    with naming(
+        body.model_fields_set, otherwise=constraint_field(body) or (FORMAT if constraint else None)
+    ):
         fields = {
             **read_sampling(body),
             "hold_settled": holds(body),
@@ -55,8 +58,10 @@ def read_chat(body: ChatBody, lm: LM, settings: Settings) -> Ask:
             "top_logprobs": body.top_logprobs,
             "logprobs_kind": body.logprobs_kind,
         }
-        budget = thoughts.budget
-        return make_ask(messages, fields, lm=lm, mode=body.mode, length=length, budget=budget)
+        budget, moves = thoughts.budget, settings.moves
+        return make_ask(
+            messages, fields, lm=lm, mode=body.mode, length=length, budget=budget, moves=moves
+        )
 
 
 def show_message(message: Json) -> Json:
@@ -128,5 +133,5 @@ def read_format(body: ChatBody, settings: Settings) -> Constraint | None:
             given = JsonSchema(ANY_OBJECT if schema is None else schema)
         elif wanted is not None and not isinstance(wanted, PlainFormat):
             given = JsonSchema(ANY_OBJECT)
-    with naming(("regex", "choice", "grammar"), otherwise="regex"):
+    with naming((), otherwise=constraint_field(body)):
         return read_constraint(body, given, settings, rival=FORMAT if given else None)

@@ -13,6 +13,7 @@ from canvaslm.server.asking.params import (
     Ask,
     check_size,
     check_stream,
+    constraint_field,
     count_characters,
     holds,
     make_ask,
@@ -91,7 +92,7 @@ def read_completion(body: CompletionBody, lm: LM, settings: Settings) -> Asked:
             param="prompt",
         )
     tasks: list[Task] = []
-    with naming(body.model_fields_set, otherwise="prompt"):
+    with naming(body.model_fields_set, otherwise=constraint_field(body) or "prompt"):
         firsts = read_tasks(body, prompts, lm, settings)
     for task in firsts:
         tasks += [task.again(k) if isinstance(task, Ask) else task for k in range(body.n or 1)]
@@ -115,7 +116,11 @@ def read_tasks(
     }
     mode, length = body.mode, body.max_tokens
     if length != 0:
-        return [make_ask(given.ids, fields, lm=lm, mode=mode, length=length) for given in prompts]
+        moves = settings.moves
+        return [
+            make_ask(given.ids, fields, lm=lm, mode=mode, length=length, moves=moves)
+            for given in prompts
+        ]
     Params(**fields).check_mode(mode)
     for given in prompts:
         check_length(len(given.ids), answer=0, mode=mode, config=lm.config)

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from canvaslm.control.language.compile import compile_constraint
-from canvaslm.control.language.vocabulary import Vocabulary
 from canvaslm.engine.events import Draft
 from canvaslm.engine.lm import LM
 from canvaslm.engine.params import Params
@@ -17,7 +15,13 @@ from canvaslm.engine.rewriting.infill import DEFAULT, GapRules, Infilled
 from canvaslm.engine.rewriting.repair import Repaired
 from canvaslm.engine.rewriting.write import Watch
 from canvaslm.errors import ContextLengthError
-from canvaslm.server.asking.params import naming, read_constraint, read_sampling
+from canvaslm.server.asking.params import (
+    build,
+    constraint_field,
+    naming,
+    read_constraint,
+    read_sampling,
+)
 from canvaslm.server.errors import ApiError
 from canvaslm.server.schema.common import CompletionDetails, PromptDetails, Sampling, Usage
 from canvaslm.server.settings import Settings
@@ -73,13 +77,12 @@ def rules_for(params: Params) -> GapRules:
 def read_params(body: Sampling, lm: LM, settings: Settings) -> Params:
     """What rewriting serves of the fields of a body, its automaton built, which the engine's thread
     then need not do. Raises ApiError naming the field at fault."""
-    with naming(type(body).model_fields):
+    with naming(type(body).model_fields, otherwise=constraint_field(body)):
         given: dict[str, Any] = read_sampling(body)
         Params(stop=given.pop("stop"))  # checked; what is written is cut afterwards
         params = Params(**given, constraint=read_constraint(body, None, settings))
         if params.constraint is not None:
-            words = Vocabulary.of(lm.tokenizer, size=lm.config.vocab_size)
-            compile_constraint(params.constraint, words)
+            build(params.constraint, lm, moves=settings.moves)
         return params
 
 

@@ -16,9 +16,9 @@ from canvaslm.engine.events import Event
 from canvaslm.engine.lm import LM
 from canvaslm.engine.params import SEEDS, Mode, Params
 from canvaslm.engine.prompt import Prompt, TemplateOptions, check_length, read_prompt
-from canvaslm.errors import ContextLengthError, ParameterError, TemplateError
+from canvaslm.errors import ConstraintError, ContextLengthError, ParameterError, TemplateError
 from canvaslm.server.asking.thinking import Closed, think_within
-from canvaslm.server.errors import ApiError
+from canvaslm.server.errors import CODES, ApiError
 from canvaslm.server.schema.common import Extensions, Sampling, Thinking
 from canvaslm.server.settings import Settings
 
@@ -40,6 +40,7 @@ _EXTENSIONS = (
     "skip_settled",
     "hold_settled",
 )
+CONSTRAINTS = ("regex", "choice", "grammar")
 _SAMPLING = ("temperature", "presence_penalty", "frequency_penalty", "stop")
 _TOKEN_ID = re.compile(r"[0-9]{1,10}")
 _TEXTS = ("messages", "prompt", "input")
@@ -82,11 +83,12 @@ def make_ask(
     mode: Mode,
     length: int | None,
     budget: int | None = None,
+    moves: int | None = None,
 ) -> Ask:
     """What `LM.stream(prompt, params=Params(**fields))` would do, made ready for the engine.
 
-    `length` is `max_tokens`, None for the usual. Tokenizes and builds automata, which the engine's
-    thread then need not do. Raises what `LM.stream` would.
+    `length` is `max_tokens`, None for the usual; `moves` as of `build`. Tokenizes and builds
+    automata, which the engine's thread then need not do. Raises what `LM.stream` would.
     """
     params = Params(**fields)
     params.check_mode(mode)
@@ -99,9 +101,21 @@ def make_ask(
         name = None if params.tool_choice == "required" else params.tool_choice
         constraint = ToolCall(params.tools or (), name=name)
     if constraint is not None:
-        compile_constraint(constraint, Vocabulary.of(lm.tokenizer, size=lm.config.vocab_size))
+        build(constraint, lm, moves=moves)
     ready = replace(params, thinking=False, tools=None, tool_choice=None, constraint=constraint)
     return Ask(prompt=ids, params=ready, mode=mode, budget=budget)
+
+
+def build(constraint: Constraint, lm: LM, *, moves: int | None = None) -> None:
+    """Build the automaton, which is then kept. Raises ConstraintError, also for more than so many
+    `moves`."""
+    words = Vocabulary.of(lm.tokenizer, size=lm.config.vocab_size)
+    found = len(compile_constraint(constraint, words).target_E)
+    if moves is not None and found > moves:
+        raise ConstraintError(
+            f"the constraint makes an automaton of {found:,} moves over the vocabulary, and this "
+            f"server takes at most {moves:,}: give a simpler one, with lower counts of repeats"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +194,21 @@ def read_bias(bias: Mapping[str, float] | None) -> dict[int | str, float] | None
     return {int(token): value for token, value in bias.items()}
 
 
+def is_heavy(asked: Extensions) -> bool:
+    """Whether an automaton is to be built for it, which takes up to some seconds."""
+    given = [getattr(asked, name, None) for name in CONSTRAINTS]
+    given += [getattr(asked, "response_format", None)]
+    given += [getattr(getattr(asked, "text", None), "format", None)]
+    if any(one is not None for one in given):
+        return True
+    return getattr(asked, "tool_choice", None) not in (None, "auto", "none")
+
+
+def constraint_field(asked: Extensions) -> str | None:
+    """The first of the extensions that say what an answer must match, if any is given."""
+    return next((name for name in CONSTRAINTS if getattr(asked, name) is not None), None)
+
+
 def read_constraint(
     asked: Extensions, given: Constraint | None, settings: Settings, *, rival: str | None = None
 ) -> Constraint | None:
@@ -188,7 +217,7 @@ def read_constraint(
     `given` comes from the field `rival`. Raises ApiError for two, or one that is too large, and
     ConstraintError for what is no constraint.
     """
-    fields = {"regex": asked.regex, "choice": asked.choice, "grammar": asked.grammar}
+    fields = {name: getattr(asked, name) for name in CONSTRAINTS}
     named = [name for name, value in fields.items() if value is not None]
     named += [rival] if rival is not None else []
     if len(named) > 1:
@@ -259,4 +288,4 @@ def naming(fields: Collection[str], *, otherwise: str | None = None) -> Iterator
     except ParameterError as error:
         known = frozenset(fields) - {"model"}  # messages speak of it
         word = next((word for word in _WORD.findall(str(error)) if word in known), otherwise)
-        raise ApiError(str(error), param=word) from None
+        raise ApiError(str(error), param=word, code=CODES.get(type(error))) from None

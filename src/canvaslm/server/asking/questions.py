@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from canvaslm.engine.decide.answers import Decisions
-from canvaslm.engine.decide.decide import Rules
+from canvaslm.engine.decide.decide import Plan, Rules
 from canvaslm.engine.decide.formats import (
     Json,
     as_openai,
@@ -28,8 +29,8 @@ Named = dict[str | int, Question]
 Call = openai.FunctionCall | openai.CustomCall
 Output = openai.FunctionOutput | openai.CustomOutput
 
-MOST_OPTIONS = 4096
-"""Of all questions together."""
+MOST_OPTIONS = 8192
+"""Of all questions together, in all orders."""
 
 
 def read_openai(questions: Sequence[openai.Question]) -> Named:
@@ -64,13 +65,13 @@ def refusal(name: str | int, error: Exception) -> ApiError:
     return ApiError(f"question {name!r}: {error}", param=f"questions.{name}", code="invalid_value")
 
 
-def check_options(named: Named) -> None:
-    """Raise ApiError for more options, of all questions together, than are laid out at a time."""
-    count = sum(len(question.listed) for question in named.values())
+def check_options(named: Named, *, orders: int) -> None:
+    """Raise ApiError for more options, of all questions in all orders, than are laid out."""
+    count = orders * sum(len(question.listed) for question in named.values())
     if count > MOST_OPTIONS:
         raise ApiError(
-            f"the questions have {count} options together, and this server takes at most "
-            f"{MOST_OPTIONS}: ask them in several requests",
+            f"the questions have {count} options together, in all their orders, and this server "
+            f"takes at most {MOST_OPTIONS}: ask them in several requests, or in fewer orders",
             status=413,
             param="questions",
             code="request_too_large",
@@ -157,20 +158,20 @@ def knows_calls(lm: LM) -> bool:
     return template is not None and "tool_calls" in template.source
 
 
-def decide(lm: LM, state: State, named: Named, *, rules: Rules) -> Decisions:
-    """The engine's answers. Raises ApiError naming the question that this model cannot be asked."""
+def plan(lm: LM, state: State, named: Named, *, rules: Rules) -> Plan:
+    """The questions laid out: not for the event loop, nor for the engine's thread. Raises ApiError
+    naming the question that this model cannot be asked."""
     questions: Any = list(named.values()) if 0 in named else named
     try:
-        return lm.decide(
-            state,
-            questions,
-            method=rules.method,
-            orders=rules.orders,
-            divide_prior=rules.divide_prior,
-        )
+        return lm.decider.plan(state, questions, rules=rules)
     except ParameterError:
         find_unaskable(lm, state, named.items(), rules=rules)
         raise
+
+
+def answer(lm: LM, plan: Plan) -> Decisions:
+    """Work for the engine."""
+    return lm.decider.answer(plan, calibration=lm.calibration, clock=time.monotonic)
 
 
 def find_unaskable(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections import Counter
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -31,25 +32,33 @@ class Bodies:
 
     def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
         self._app, self._settings = app, settings
-        self._inside = 0
+        self._inside: Counter[str] = Counter()
         self._room = settings.limits.active + settings.limits.queue + SPARE
+        self._own = settings.limits.per_client + SPARE
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if scope["method"] in NO_BODY:
+        if not has_body(scope):
             await self._pass(scope, receive, send)
             return
-        if self._inside >= self._room:
-            raise OverloadedError(
-                f"{self._room} requests are here already: ask again soon", retry_after=1.0
-            )
-        self._inside += 1
+        client = scope["state"]["caller"].client
+        self._check_room(client)
+        self._inside[client] += 1
         try:
             await self._pass(scope, receive, send)
         finally:
-            self._inside -= 1
+            self._inside[client] -= 1
+            self._inside += Counter()  # forgets who has none
+
+    def _check_room(self, client: str) -> None:
+        """Raise OverloadedError where too many bodies are here, or too many of one client's."""
+        if self._inside.total() >= self._room or self._inside[client] >= self._own:
+            most = min(self._room, self._own)
+            raise OverloadedError(
+                f"{most} or more requests are here already: ask again soon", retry_after=1.0
+            )
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller: Caller = scope["state"]["caller"]
@@ -70,6 +79,8 @@ class Bodies:
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
         """The body; None if the client went away in the middle of it."""
         limit, headers = self._settings.body, Headers(scope=scope)
+        if "transfer-encoding" in headers and "content-length" in headers:
+            raise ambiguous()
         if headers.get("expect") and declared(headers) > limit:
             raise too_large(limit)
         try:
@@ -83,6 +94,13 @@ class Bodies:
                 code="body_timeout",
                 headers={"Connection": "close"},
             ) from None
+
+
+def has_body(scope: Scope) -> bool:
+    """Whether one is announced, or the method is one that usually has one."""
+    headers = Headers(scope=scope)
+    announced = "transfer-encoding" in headers or declared(headers) > 0
+    return announced or scope["method"] not in NO_BODY
 
 
 def declared(headers: Headers) -> int:
@@ -122,6 +140,16 @@ def too_large(limit: int) -> ApiError:
         status=413,
         kind="invalid_request_error",
         code="request_too_large",
+        headers={"Connection": "close"},
+    )
+
+
+def ambiguous() -> ApiError:
+    """Two lengths: what is before this server may see another end of the body, and so requests
+    that were never sent."""
+    return ApiError(
+        "the request has both Content-Length and Transfer-Encoding: send one",
+        code="invalid_http",
         headers={"Connection": "close"},
     )
 

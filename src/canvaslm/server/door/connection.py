@@ -11,6 +11,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from canvaslm.server.errors import ApiError
 
 HEAD, STALL = 20.0, 60.0
+LAST = 0.5
+"""Seconds that a connection on which nothing was asked yet stays when the server stops: its request
+may be on the way, and is told why it is not served."""
 
 
 class PatientConnection(H11Protocol):
@@ -46,6 +49,13 @@ class PatientConnection(H11Protocol):
         """It has caught up."""
         self._stop_stalling()
         super().resume_writing()
+
+    def shutdown(self) -> None:
+        """The server stops."""
+        if getattr(self, "cycle", None) is None:
+            self.loop.call_later(LAST, super().shutdown)
+        else:
+            super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
         """Say that this is no HTTP, and close."""

@@ -12,7 +12,7 @@ from canvaslm.engine.events import Done
 from canvaslm.engine.lm import LM
 from canvaslm.engine.result import Result
 from canvaslm.server.asking.chat import read_chat
-from canvaslm.server.asking.params import Ask, naming
+from canvaslm.server.asking.params import Ask, is_heavy, naming
 from canvaslm.server.schema.chat import ChatBody, ChatCompletion
 from canvaslm.server.service import CallerDep, Running, ServiceDep
 from canvaslm.server.sse import EventStream
@@ -34,7 +34,7 @@ async def chat(body: ChatBody, service: ServiceDep, caller: CallerDep) -> Respon
     """
     service.check_model(body.model)
     lm, settings = service.lm, service.settings
-    ask = await service.prepare(lambda: read_chat(body, lm, settings))
+    ask = await service.prepare(lambda: read_chat(body, lm, settings), caller, heavy=is_heavy(body))
     works = [ask.again(count) for count in range(body.n or 1)]
     asked = body.model_fields_set | {"max_tokens"}
     with naming(asked):
@@ -47,7 +47,8 @@ async def chat(body: ChatBody, service: ServiceDep, caller: CallerDep) -> Respon
     with naming(asked):
         results = results_of(await finish(running))
     head = head_of(service, kind="chat.completion", prefix="chatcmpl", seed=ask.seed)
-    return JSONResponse({**head, **await service.prepare(lambda: show(results, body, ask, lm))})
+    shown = await service.prepare(lambda: show(results, body, ask, lm), caller)
+    return JSONResponse({**head, **shown})
 
 
 def show(results: Sequence[Result], body: ChatBody, ask: Ask, lm: LM) -> Json:

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from canvaslm.engine.lm import LM
 from canvaslm.server.asking.completions import Asked, read_completion, read_gap
-from canvaslm.server.asking.params import Ask, naming
+from canvaslm.server.asking.params import Ask, is_heavy, naming
 from canvaslm.server.routes.fim import fim
 from canvaslm.server.schema.completions import Completion, CompletionBody
 from canvaslm.server.service import CallerDep, Running, ServiceDep
@@ -39,7 +39,9 @@ async def completions(body: CompletionBody, service: ServiceDep, caller: CallerD
         named = {"system_fingerprint": fingerprint(service)}
         return JSONResponse({**filled.model_dump(exclude_none=True), **named})
     lm, settings = service.lm, service.settings
-    asked = await service.prepare(lambda: read_completion(body, lm, settings))
+    asked = await service.prepare(
+        lambda: read_completion(body, lm, settings), caller, heavy=is_heavy(body)
+    )
     fields = body.model_fields_set | {"max_tokens"}
     with naming(fields):
         running = await start(service, asked.tasks, caller)
@@ -50,7 +52,8 @@ async def completions(body: CompletionBody, service: ServiceDep, caller: CallerD
     with naming(fields):
         values = await finish(running)
     shown = await service.prepare(
-        lambda: [choice.whole(value) for choice, value in zip(choices, values, strict=True)]
+        lambda: [choice.whole(value) for choice, value in zip(choices, values, strict=True)],
+        caller,
     )
     usage = show_usage(choices, asked.prompts, lm.tokenizer)
     return JSONResponse({**head, "choices": shown, "usage": usage})

@@ -9,10 +9,11 @@ from canvaslm.engine.decide.decide import Rules
 from canvaslm.server.asking.gaps import blaming
 from canvaslm.server.asking.params import check_size, count_characters
 from canvaslm.server.asking.questions import (
+    answer,
     check_options,
-    decide,
     knows_calls,
     openai_answers,
+    plan,
     read_input,
     read_openai,
 )
@@ -33,12 +34,12 @@ async def decisions(body: DecisionsBody, service: ServiceDep, caller: CallerDep)
     rules = Rules(method=body.method, orders=body.orders, divide_prior=body.divide_prior)
     check_size("input", count_characters(body.model_dump()), service.settings.prompt)
     questions = read_openai(body.questions)
-    check_options(questions)
-    state = read_input(body.input, calls=knows_calls(service.lm))
+    check_options(questions, orders=body.orders)
+    lm = service.lm
+    state = read_input(body.input, calls=knows_calls(lm))
     with blaming("input", DecisionsBody.model_fields):
-        (found,) = await service.gather(
-            lambda lm: [decide(lm, state, questions, rules=rules)], caller
-        )
+        laid = await service.prepare(lambda: plan(lm, state, questions, rules=rules), caller)
+        (found,) = await service.gather(lambda lm: [answer(lm, laid)], caller)
     assert isinstance(found, Decisions)
     return Decision.model_validate(
         {

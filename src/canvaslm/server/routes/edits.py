@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from canvaslm.engine.events import Draft
 from canvaslm.server.asking.gaps import blaming, read_params, written
-from canvaslm.server.asking.params import check_size, check_stream
+from canvaslm.server.asking.params import check_size, check_stream, is_heavy
 from canvaslm.server.asking.spans import Work, read_work
 from canvaslm.server.schema.edits import EditReply, EditsBody, RepairReply
 from canvaslm.server.service import CallerDep, Running, ServiceDep
@@ -38,7 +38,9 @@ async def edits(
     check_stream(body)
     check_size("text", len(body.text) + len(body.prompt or ""), service.settings.prompt)
     lm, settings = service.lm, service.settings
-    params = await service.prepare(lambda: read_params(body, lm, settings))
+    params = await service.prepare(
+        lambda: read_params(body, lm, settings), caller, heavy=is_heavy(body)
+    )
     work = read_work(body, params)
     head = {"id": f"edit-{caller.id}", "created": int(time.time()), "model": model}
     with blaming("text", EditsBody.model_fields):

@@ -14,7 +14,7 @@ from canvaslm.engine.events import Draft
 from canvaslm.engine.rewriting.infill import Infilled
 from canvaslm.engine.rewriting.rewriter import MAX_GAP
 from canvaslm.server.asking.gaps import Gap, blaming, cut, read_params, rules_for, usage_of, written
-from canvaslm.server.asking.params import check_size, check_stream
+from canvaslm.server.asking.params import check_size, check_stream, is_heavy
 from canvaslm.server.errors import ApiError
 from canvaslm.server.schema.fim import FimBody, FimChoice, FimMessage, FimReply
 from canvaslm.server.service import CallerDep, Running, Service, ServiceDep
@@ -42,7 +42,7 @@ async def fim(body: FimBody, service: ServiceDep, caller: CallerDep) -> Response
         "created": int(time.time()),
         "model": service.check_model(body.model),
     }
-    gap = await service.prepare(lambda: read_gap(body, service))
+    gap = await service.prepare(lambda: read_gap(body, service), caller, heavy=is_heavy(body))
     with blaming("prompt", FimBody.model_fields):
         if not body.stream:
             filled = Fim(body=body, gap=gap, done=await finish(service, gap, caller))

@@ -33,7 +33,7 @@ async def infill(body: InfillBody, service: ServiceDep, caller: CallerDep) -> Re
     model = service.check_model(body.model)
     check_body(body, service)
     with blaming("input_prefix", InfillBody.model_fields):
-        order = await service.prepare(lambda: read_order(body, service.lm))
+        order = await service.prepare(lambda: read_order(body, service.lm), caller)
         outcome = await carry_out(order, service, caller)
     reply = pick(outcome.reply(service.lm, model=model).model_dump(), body.response_fields)
     if not body.stream:

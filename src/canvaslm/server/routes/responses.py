@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from canvaslm.engine.events import Done, Draft, Text
 from canvaslm.engine.lm import LM
-from canvaslm.server.asking.params import Ask
+from canvaslm.server.asking.params import Ask, is_heavy
 from canvaslm.server.asking.responses import as_response, read_request, wants_logprobs
 from canvaslm.server.asking.thinking import Closed
 from canvaslm.server.errors import ApiError
@@ -38,7 +38,9 @@ async def respond(body: ResponsesBody, service: ServiceDep, caller: CallerDep) -
     """
     service.check_model(body.model)
     lm, settings = service.lm, service.settings
-    ask = await service.prepare(lambda: read_request(body, lm, settings))
+    ask = await service.prepare(
+        lambda: read_request(body, lm, settings), caller, heavy=is_heavy(body)
+    )
     with as_response():
         (running,) = await start(service, [ask], caller)
     writer = open_writer(body, ask, service)
@@ -49,7 +51,7 @@ async def respond(body: ResponsesBody, service: ServiceDep, caller: CallerDep) -
             failed=lambda error: failure(writer, error),
         )
     (result,) = results_of(await finish([running]))
-    return JSONResponse(await service.prepare(lambda: writer.replay(result)))
+    return JSONResponse(await service.prepare(lambda: writer.replay(result), caller))
 
 
 def open_writer(body: ResponsesBody, ask: Ask, service: Service) -> Writer:

@@ -9,8 +9,9 @@ from canvaslm.engine.decide.decide import Rules
 from canvaslm.server.asking.gaps import blaming
 from canvaslm.server.asking.params import check_size, count_characters
 from canvaslm.server.asking.questions import (
+    answer,
     check_options,
-    decide,
+    plan,
     read_system_one,
     system_one_answers,
 )
@@ -31,11 +32,11 @@ async def systemone(body: SystemOneBody, service: ServiceDep, caller: CallerDep)
     rules = Rules(method=body.method, orders=body.orders, divide_prior=body.divide_prior)
     check_size("state", count_characters(body.model_dump()), service.settings.prompt)
     questions = read_system_one(body.questions)
-    check_options(questions)
+    check_options(questions, orders=body.orders)
+    lm = service.lm
     with blaming("state", SystemOneBody.model_fields):
-        (found,) = await service.gather(
-            lambda lm: [decide(lm, body.state, questions, rules=rules)], caller
-        )
+        laid = await service.prepare(lambda: plan(lm, body.state, questions, rules=rules), caller)
+        (found,) = await service.gather(lambda lm: [answer(lm, laid)], caller)
     assert isinstance(found, Decisions)
     return SystemOneReply.model_validate(
         {

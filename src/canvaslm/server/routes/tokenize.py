@@ -14,21 +14,25 @@ from canvaslm.server.schema.tokenize import (
     TokenizeBody,
     TokenizeReply,
 )
-from canvaslm.server.service import ServiceDep
+from canvaslm.server.service import CallerDep, ServiceDep
 
 router = APIRouter(tags=["tokens"])
 
 
 @router.post("/v1/tokenize", response_model_exclude_none=True)
-async def tokenize(body: TokenizeBody, service: ServiceDep) -> TokenizeReply:
+async def tokenize(body: TokenizeBody, service: ServiceDep, caller: CallerDep) -> TokenizeReply:
     """The tokens of a text, or of messages as a chat shows them to the model."""
     service.check_model(body.model)
     check_body(body)
     size = count_characters([body.text or "", body.messages or [], body.tools or []])
     check_size("text" if body.messages is None else "messages", size, service.settings.prompt)
     lm = service.lm
-    tokens = await service.prepare(lambda: encode(body, lm))
-    read = lm.tokenizer.decode
+    return await service.prepare(lambda: read_tokens(body, lm), caller)
+
+
+def read_tokens(body: TokenizeBody, lm: LM) -> TokenizeReply:
+    """Raises what `encode` does."""
+    tokens, read = encode(body, lm), lm.tokenizer.decode
     return TokenizeReply(
         tokens=tokens,
         count=len(tokens),
@@ -38,7 +42,9 @@ async def tokenize(body: TokenizeBody, service: ServiceDep) -> TokenizeReply:
 
 
 @router.post("/v1/detokenize")
-async def detokenize(body: DetokenizeBody, service: ServiceDep) -> DetokenizeReply:
+async def detokenize(
+    body: DetokenizeBody, service: ServiceDep, caller: CallerDep
+) -> DetokenizeReply:
     """The text of tokens."""
     service.check_model(body.model)
     lm = service.lm
@@ -49,7 +55,9 @@ async def detokenize(body: DetokenizeBody, service: ServiceDep) -> DetokenizeRep
                 param=f"tokens.{place}",
                 code="invalid_value",
             )
-    return DetokenizeReply(text=lm.tokenizer.decode(body.tokens, special=body.special))
+    read = lm.tokenizer.decode
+    text = await service.prepare(lambda: read(body.tokens, special=body.special), caller)
+    return DetokenizeReply(text=text)
 
 
 def check_body(body: TokenizeBody) -> None:

@@ -193,34 +193,38 @@ Question = Annotated[Predicate | Choice | Score, Field(discriminator="type")]
 
 
 class Reading(Request):
-    """How the model is read: extensions that both kinds of decisions have.
+    """How the model is read: extensions that both kinds of decisions have."""
 
-    method        "denoise" reads a small canvas, "causal" the next token left to right
-    orders        orders of a choice's options to average over
-    divide_prior  divide by what the model answers without looking at the input
-    """
-
-    method: Literal["denoise", "causal"] = "denoise"
-    orders: Annotated[int, Field(ge=1, le=32)] = 1
-    divide_prior: bool = False
+    method: Literal["denoise", "causal"] = Field(
+        default="denoise",
+        description='"denoise" reads a small canvas, "causal" the next token left to right.',
+    )
+    orders: int = Field(
+        default=1, ge=1, le=32, description="Orders of a choice's options to average over."
+    )
+    divide_prior: bool = Field(
+        default=False, description="Divide by what the model answers without looking at the input."
+    )
 
 
 class DecisionsBody(Reading):
-    """Up to 400 questions about one input. Each is answered as if it were asked alone.
-
-    `prompt_cache_key`, `prompt_cache_options`, `safety_identifier` and `user` are accepted and
-    change nothing.
-    """
+    """Up to 400 questions about one input. Each is answered as if it were asked alone."""
 
     model: str | None = Field(
         default=None, description="The id of the served model, see /v1/models; null: that one."
     )
-    input: str | Annotated[list[Input], Field(min_length=1, max_length=MOST_INPUTS)]
-    questions: Annotated[list[Question], Field(min_length=1, max_length=MOST_QUESTIONS)]
-    prompt_cache_key: str | None = None
-    prompt_cache_options: dict[str, Any] | None = None
-    safety_identifier: str | None = None
-    user: str | None = None
+    input: str | Annotated[list[Input], Field(min_length=1, max_length=MOST_INPUTS)] = Field(
+        description="What the questions are about: a text, or a conversation."
+    )
+    questions: list[Question] = Field(
+        min_length=1, max_length=MOST_QUESTIONS, description="Answered in this order."
+    )
+    prompt_cache_key: str | None = Field(default=None, description="Accepted; changes nothing.")
+    prompt_cache_options: dict[str, Any] | None = Field(
+        default=None, description="Accepted; changes nothing."
+    )
+    safety_identifier: str | None = Field(default=None, description="Accepted; changes nothing.")
+    user: str | None = Field(default=None, description="Accepted; changes nothing.")
     think: Unserved = None
     samples: Unserved = None
 

@@ -37,12 +37,7 @@ class Extra(Body):
 
 
 class InfillBody(Request):
-    """The text between `input_prefix` with `prompt` behind it, and `input_suffix`.
-
-    `cache_prompt`, `id_slot` and `n_keep` are accepted and change nothing: whole prompts are cached
-    for everybody. Of `samplers` those that have numbers here are used in one fixed order; without
-    the list, all are.
-    """
+    """The text between `input_prefix` with `prompt` behind it, and `input_suffix`."""
 
     input_prefix: str = Field(default="", description="What stands before the line of the gap.")
     input_suffix: str = Field(default="", description="What stands after the gap.")
@@ -72,7 +67,13 @@ class InfillBody(Request):
         ),
     )
     t_max_prompt_ms: Milliseconds | None = Field(default=None, description="See t_max_predict_ms.")
-    samplers: list[Sampler] | None = Field(default=None, max_length=32)
+    samplers: list[Sampler] | None = Field(
+        default=None,
+        max_length=32,
+        description=(
+            "Of the fields below, those named here are used, in one fixed order; null: all are."
+        ),
+    )
     temperature: Number | None = Field(
         default=None, description="0, or 0.01 to 100: a factor on the schedule of temperatures."
     )
@@ -80,8 +81,8 @@ class InfillBody(Request):
     top_p: Number | None = Field(default=None, description="1: off.")
     min_p: Number | None = Field(default=None, description="0: off.")
     repeat_penalty: Number | None = Field(default=None, gt=0, le=100, description="1: off.")
-    presence_penalty: Number | None = None
-    frequency_penalty: Number | None = None
+    presence_penalty: Number | None = Field(default=None, description="0: off.")
+    frequency_penalty: Number | None = Field(default=None, description="0: off.")
     seed: int | None = Field(
         default=None, ge=-1, lt=HUGE, description="Null and -1 draw one, which the reply says."
     )
@@ -89,17 +90,23 @@ class InfillBody(Request):
         default=None, description="Up to 16 texts; what is written is cut before the first of them."
     )
     effort: Effort | None = Field(default=None, description="Here only: how many passes to spend.")
-    stream: bool | None = None
-    cache_prompt: bool | None = None
-    id_slot: int | None = None
-    n_keep: int | None = None
-    model: str | None = None
+    stream: bool | None = Field(
+        default=None, description="Whether the answer comes as server-sent events."
+    )
+    cache_prompt: bool | None = Field(
+        default=None, description="Accepted: whole prompts are cached for everybody."
+    )
+    id_slot: int | None = Field(default=None, description="Comes back; there are no slots.")
+    n_keep: int | None = Field(default=None, description="Accepted; changes nothing.")
+    model: str | None = Field(
+        default=None, description="The id of the served model, see /v1/models; null: that one."
+    )
     response_fields: list[str] | None = Field(
         default=None,
         max_length=256,
         description='Fields to return, such as "content" and "timings/prompt_n"; others are not.',
     )
-    n_probs: Literal[0] | None = None
+    n_probs: Literal[0] | None = Field(default=None, description="Only 0.")
     grammar: Unserved = None
     json_schema: Unserved = None
     lora: Unserved = None

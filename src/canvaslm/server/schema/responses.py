@@ -157,12 +157,16 @@ class ResponsesBody(Sampling):
             "for if that is less."
         ),
     )
-    tools: list[FunctionTool] | None = Field(default=None, max_length=MOST_TOOLS)
+    tools: list[FunctionTool] | None = Field(
+        default=None, max_length=MOST_TOOLS, description="Functions that the model may call."
+    )
     tool_choice: Literal["none", "auto", "required"] | FunctionChoice | None = Field(
         default=None, description="Whether a function is called: the model decides when null."
     )
-    text: TextOptions | None = None
-    reasoning: ReasoningOptions | None = None
+    text: TextOptions | None = Field(default=None, description="What form the answer has.")
+    reasoning: ReasoningOptions | None = Field(
+        default=None, description="Whether and how long the model thinks before it answers."
+    )
     thinking: bool | None = Field(
         default=None, description="Whether the model thinks before it answers; null: it does not."
     )
@@ -181,7 +185,9 @@ class ResponsesBody(Sampling):
         le=20,
         description=f"So many of the likeliest tokens beside each; needs {LOGPROBS!r} in include.",
     )
-    stream_options: ResponseStreamOptions | None = None
+    stream_options: ResponseStreamOptions | None = Field(
+        default=None, description="Only false: the last event always carries the usage."
+    )
     store: Annotated[bool | None, Only(False, NOTHING_KEPT)] = None
     truncation: Annotated[
         Literal["disabled"] | None, Only("disabled", "a conversation is never cut")

@@ -76,9 +76,11 @@ class SystemOneBody(Reading):
     model: str | None = Field(
         default=None, description="The id of the served model, see /v1/models; null: that one."
     )
-    state: str | dict[str, Any] | list[Any]
-    questions: Annotated[dict[Name, NamedQuestion], Field(min_length=1, max_length=MOST_QUESTIONS)]
-    user: str | None = None
+    state: str | dict[str, Any] | list[Any] = Field(description="What the questions are about.")
+    questions: dict[Name, NamedQuestion] = Field(
+        min_length=1, max_length=MOST_QUESTIONS, description="By the names of their answers."
+    )
+    user: str | None = Field(default=None, description="Accepted; changes nothing.")
     depends_on: Unserved = None
     ask_if: Unserved = None
     think: Unserved = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -14,7 +14,9 @@ MOST_TOKENS = 1 << 20
 class TokenizeBody(Request):
     """Either `text`, or `messages` as a chat would show them to the model."""
 
-    model: str | None = None
+    model: str | None = Field(
+        default=None, description="The id of the served model, see /v1/models; null: that one."
+    )
     text: str | None = Field(default=None, description="Read as it stands.")
     messages: list[dict[str, Any]] | None = Field(
         default=None,
@@ -48,8 +50,10 @@ class TokenizeReply(BaseModel):
 class DetokenizeBody(Request):
     """Tokens to read."""
 
-    model: str | None = None
-    tokens: Annotated[list[int], Field(max_length=MOST_TOKENS)]
+    model: str | None = Field(
+        default=None, description="The id of the served model, see /v1/models; null: that one."
+    )
+    tokens: list[int] = Field(max_length=MOST_TOKENS, description="Their ids.")
     special: bool = Field(default=False, description="Whether control tokens are spelled out.")
 
 

@@ -1,0 +1,1 @@
+"""What writes and measures for this repository; nothing here is installed."""
