@@ -105,9 +105,12 @@ def carried_files(source: Checkpoint) -> dict[str, bytes | Path]:
 
 
 @contextmanager
-def replacing(target: Path, *, overwrite: bool, size: int) -> Iterator[Path]:
-    """A new folder to fill, which takes the place of `target` when all went well."""
-    check_target(target, overwrite=overwrite)
+def replacing(target: Path, *, overwrite: bool, size: int, mark: str = CONFIG) -> Iterator[Path]:
+    """A new folder to fill, which takes the place of `target` when all went well.
+
+    Only a folder with a file `mark` in it is ever replaced.
+    """
+    check_target(target, overwrite=overwrite, mark=mark)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(target.parent).free
@@ -132,16 +135,17 @@ def replacing(target: Path, *, overwrite: bool, size: int) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def check_target(target: Path, *, overwrite: bool) -> None:
+def check_target(target: Path, *, overwrite: bool, mark: str = CONFIG) -> None:
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not overwrite:
         raise CheckpointError(
             f"{target} exists already; choose another folder or allow overwriting"
         )
-    if not (target / CONFIG).is_file():
+    if not (target / mark).is_file():
         raise CheckpointError(
-            f"{target} is not a checkpoint folder, so it is not overwritten; choose another one"
+            f"{target} is not a checkpoint folder: it holds no {mark}, so it is not overwritten; "
+            "choose another one"
         )
 
 

@@ -35,16 +35,16 @@ class Experts(nn.Module):
 
     def __init__(self, hidden_size: int, experts: ExpertsConfig) -> None:
         super().__init__()
-        count, size = experts.count, experts.intermediate_size
-        self.gate_up = nn.Parameter(torch.empty(count, 2 * size, hidden_size))
-        self.down = nn.Parameter(torch.empty(count, hidden_size, size))
+        self.count, size = experts.count, experts.intermediate_size
+        self.gate_up = nn.Parameter(torch.empty(self.count, 2 * size, hidden_size))
+        self.down = nn.Parameter(torch.empty(self.count, hidden_size, size))
 
     def forward(self, x_TD: Tensor, weights_TK: Tensor, index_TK: Tensor) -> Tensor:
         """Sum over each token's experts, weighted: [T, D]. Tokens are grouped by expert first."""
         top_k = index_TK.shape[1]
         order = index_TK.flatten().argsort(stable=True)  # [T * K], slots sorted by expert
         token = order // top_k
-        counts = torch.bincount(index_TK.flatten(), minlength=self.gate_up.shape[0]).tolist()
+        counts = torch.bincount(index_TK.flatten(), minlength=self.count).tolist()
         rows = torch.split(x_TD[token], counts)
         outputs = [self.expert(e, rows_e) if counts[e] else rows_e for e, rows_e in enumerate(rows)]
         weighted = torch.cat(outputs) * weights_TK.flatten()[order, None]

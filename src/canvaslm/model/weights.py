@@ -46,9 +46,10 @@ class GatedWeights:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MixtureWeights:
-    """Experts with their router, which holds its input scale and 1 / sqrt(D) already."""
+    """Experts with their router, which holds `router_in`, its input scale and 1 / sqrt(D)."""
 
     router: Tensor  # [E, D]
+    router_in: Tensor  # [D]
     expert_scale: Tensor  # [E]
     gate: Sequence[Weight]  # E of [I, D]
     up: Sequence[Weight]
@@ -161,6 +162,7 @@ class Gather:
         scale_D = self.numbers(f"{name}.router.scale") * self.config.hidden_size**-0.5
         return MixtureWeights(
             router=self.matrix(f"{name}.router.proj.weight").dequantised() * scale_D,
+            router_in=scale_D,
             expert_scale=self.numbers(f"{name}.router.expert_scale"),
             gate=gate,
             up=up,

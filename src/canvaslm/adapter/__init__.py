@@ -1,0 +1,1 @@
+"""Low-rank adapters: PEFT's files in and out, worn while training, merged, or served unmerged."""
