@@ -53,7 +53,8 @@ def tree() -> str:
 def modules_tree() -> str:
     """Every module of every folder with its docstring's first line."""
     parts = []
-    for folder in (PACKAGE, *packages()):
+    folders = (path.parent for path in PACKAGE.rglob("__init__.py"))
+    for folder in sorted(folders):
         name = folder.relative_to(PACKAGE.parent).as_posix()
         rows = [(path.name, first_line(path)) for path in modules(folder)]
         heading = f"{name}/    {first_line(folder / '__init__.py')}"

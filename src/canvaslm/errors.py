@@ -14,6 +14,7 @@
     ├── StorageError               the disk is full or may not be written
     ├── OutOfMemoryError           the memory of the device does not hold the model
     ├── TrainingError              a training run cannot start, continue or be resumed
+    │   └── DivergedError          a loss or gradient is no finite number
     └── ServingError               a request to a running engine did not come to its end
         ├── OverloadedError        too many requests are waiting; it says when to come again
         ├── RequestCancelledError  whoever asked, or the engine, gave it up
@@ -22,6 +23,11 @@
 
 Each message says what was wrong, what was expected and what to do.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 
 class CanvasError(Exception):
@@ -78,6 +84,14 @@ class OutOfMemoryError(CanvasError, MemoryError):
 
 class TrainingError(CanvasError):
     """A training run cannot start, continue or be resumed."""
+
+
+class DivergedError(TrainingError):
+    """A loss or gradient is no finite number; `batch` is what it came from, tensors by name."""
+
+    def __init__(self, message: str, *, batch: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.batch = batch
 
 
 class ServingError(CanvasError):

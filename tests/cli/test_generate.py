@@ -20,6 +20,7 @@ def test_json_is_one_document_with_what_the_answer_took(run: Run, checkpoint: Pa
     assert set(document) == {"text", "token_ids", "finish_reason", "stop", "usage", "seed"}
     assert set(document["usage"]) == {
         "prompt_tokens",
+        "cached_tokens",
         "completion_tokens",
         "canvases",
         "steps",

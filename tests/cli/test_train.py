@@ -28,3 +28,50 @@ def test_a_damaged_run_is_refused(run: Run, tmp_path: Path) -> None:
     done = run("train", "pocket", "--out", tmp_path, "--resume")
     assert (done.code, done.out) == (2, "")
     assert "no training state" in done.err
+
+
+RECIPE = """
+from canvaslm.training.data.documents import Documents
+from canvaslm.training.data.sources import Pairs
+from canvaslm.training.optimise.choose import AdamW
+from canvaslm.training.recipe import Recipe
+from canvaslm.training.start import Base
+
+recipe = Recipe(
+    name="mine",
+    steps=2,
+    start=Base({base!r}),
+    data=Documents(sources=(Pairs(path={data!r}),), documents=2, canvas_length=8),
+    optimise=AdamW(lr=1e-3),
+)
+"""
+
+
+def test_a_recipe_of_ones_own_trains_a_checkpoint(
+    run: Run, tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("canvaslm.training.loop.can_compile", lambda: False)  # it takes a minute
+    data, recipe, out = tmp_path / "data.jsonl", tmp_path / "mine.py", tmp_path / "run"
+    data.write_text('{"prompt": "a square", "answer": "and a circle"}\n')
+    recipe.write_text(RECIPE.format(base="nowhere", data=str(data)))
+    done = run("train", recipe, "--out", out, "--model", checkpoint)
+    assert (done.code, done.out) == (0, f"{out / 'model'}\n")
+    assert len((out / "log.jsonl").read_text().splitlines()) == 2
+    more = run("train", recipe, "--out", out, "--model", checkpoint, "--resume", "--steps", 3)
+    assert more.code == 0
+    assert len((out / "log.jsonl").read_text().splitlines()) == 3
+
+
+def test_bad_data_is_refused_by_file_and_line(run: Run, tmp_path: Path, checkpoint: Path) -> None:
+    data, recipe = tmp_path / "data.jsonl", tmp_path / "mine.py"
+    data.write_text('{"prompt": "a", "answer": "b"}\n' * 2 + '{"prompt": \n')
+    recipe.write_text(RECIPE.format(base=str(checkpoint), data=str(data)))
+    done = run("train", recipe, "--out", tmp_path / "run")
+    assert (done.code, done.out) == (2, "")
+    assert "data.jsonl, line 3: not JSON" in done.err
+
+
+def test_a_recipe_that_is_not_there_is_refused(run: Run, tmp_path: Path) -> None:
+    done = run("train", tmp_path / "none.py")
+    assert done.code == 2
+    assert "none.py is not there" in done.err

@@ -124,8 +124,8 @@ def test_models_are_listed_and_found(talk: openai.OpenAI) -> None:
         ({"max_tokens": 0}, "max_tokens", "invalid_value"),
         ({"messages": [{"role": "user"}]}, "messages.0.content", "missing_parameter"),
         ({"extra_body": {"nix": 1}}, "nix", "unknown_parameter"),
-        ({"functions": [{"name": "f"}]}, "functions", "unknown_parameter"),
-        ({"logit_bias": {"red": 1}}, "logit_bias", None),
+        ({"functions": [{"name": "f"}]}, "functions", "invalid_value"),
+        ({"logit_bias": {"red": 1}}, "logit_bias", "invalid_value"),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])

@@ -6,19 +6,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canvaslm.engine.result import Usage
-from canvaslm.eval.report import Case, Report, markdown, summarise, wilson
-from canvaslm.tasks import Score
+from canvaslm.eval.asking import Asking, Mode
+from canvaslm.eval.report import Report, markdown, summarise, wilson
+from canvaslm.eval.trials.record import Record
 
 
-def case(bin: str, *, correct: bool, **details: float) -> Case:
-    usage = Usage(prompt_tokens=1, completion_tokens=10, canvases=1, steps=5, seconds=0.1)
-    return Case(bin=bin, score=Score(correct=correct, details=details), usage=usage)
+def case(bin: str, *, correct: bool, steps: int | None = 5, **details: float) -> Record:
+    return Record(
+        task="sudoku",
+        number=0,
+        bin=bin,
+        prompt="?",
+        expected="!",
+        answer="!",
+        correct=correct,
+        details=details,
+        tokens=10,
+        steps=steps,
+        canvases=None if steps is None else 1,
+        seconds=2.0,
+        spent=1.0,
+        seed=0,
+    )
 
 
-def report(mode: str = "diffusion", *, task: str = "sudoku") -> Report:
+def report(mode: Mode = "diffusion") -> Report:
     cases = [case("a", correct=True, cells=1.0), case("b", correct=False, cells=0.5)]
-    return summarise(cases, task=task, mode=mode, seed=0, batch=1, seconds=2.0)
+    return summarise(cases, task="sudoku", asking=Asking(mode=mode))
 
 
 @given(st.integers(1, 500), st.data())
@@ -36,8 +50,29 @@ def test_the_interval_is_wilsons() -> None:
 
 def test_details_are_means_over_the_cases_that_have_them() -> None:
     cases = [case("a", correct=True, x=1.0), case("a", correct=True, x=0.0, y=0.25)]
-    row = summarise(cases, task="t", mode="ar", seed=0, batch=1, seconds=1.0).total
+    row = summarise(cases, task="sudoku", asking=Asking()).total
     assert row.details == {"x": 0.5, "y": 0.25}
+    assert {"details.x", "details.y"} <= set(row.bootstrap)
+
+
+def test_what_a_server_does_not_tell_is_none_and_not_naught() -> None:
+    told, silent = case("a", correct=True), case("a", correct=True, steps=None)
+    row = summarise([silent], task="sudoku", asking=Asking()).total
+    assert (row.steps_per_canvas, row.tokens_per_forward) == (None, None)
+    assert "steps_per_canvas" not in row.bootstrap
+    row = summarise([told, silent], task="sudoku", asking=Asking()).total
+    assert (row.steps_per_canvas, row.tokens_per_forward) == (5, 2)
+
+
+def test_every_figure_stands_within_its_interval() -> None:
+    cases = [case("a", correct=i % 3 == 0, steps=1 + i % 5, x=i / 30) for i in range(30)]
+    row = summarise(cases, task="sudoku", asking=Asking()).total
+    values = {"score": row.score, "steps_per_canvas": row.steps_per_canvas}
+    values |= {"tokens_per_forward": row.tokens_per_forward, "details.x": row.details["x"]}
+    for name, value in values.items():
+        low, high = row.bootstrap[name]
+        assert value is not None
+        assert low < value < high
 
 
 def test_json_has_the_total_at_the_top_and_bins_below() -> None:

@@ -1,12 +1,15 @@
 """The sandbox: what is well comes back, and what is not is ended within its limits."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from canvaslm.errors import ParameterError
+from canvaslm.eval import sandbox_filter
 from canvaslm.eval.sandbox import Limits, Outcome, run
 
 TIGHT = Limits(seconds=2, cpu_seconds=1, memory_bytes=256 << 20, file_bytes=1 << 16)
@@ -88,3 +91,51 @@ def test_neither_environment_nor_packages_are_seen() -> None:
 def test_limits_are_positive() -> None:
     with pytest.raises(ParameterError, match="cpu_seconds"):
         Limits(cpu_seconds=0)
+
+
+FILTERED = sys.platform == "linux" and os.uname().machine in sandbox_filter.REFUSED
+
+
+@pytest.mark.skipif(not FILTERED, reason="this system has no filter of system calls")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import socket; socket.socket()",
+        "import socket; socket.socketpair()",
+        "import os; os.fork()",
+        "import os; os.execv('/bin/true', ['true'])",
+        "import os; os.kill(os.getppid(), 0)",
+        "import subprocess; subprocess.run(['/bin/true'])",
+    ],
+)
+def test_the_kernel_refuses_by_itself_what_the_hook_refuses(text: str) -> None:
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(sandbox_filter.__file__).parent)!r})
+import sandbox_filter
+assert sandbox_filter.close()
+try:
+    {text}
+except PermissionError:
+    print("refused")
+"""
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, check=False)
+    assert done.stdout == b"refused\n", done.stderr
+
+
+@pytest.mark.skipif(not FILTERED, reason="this system has no filter of system calls")
+def test_the_filter_stands_in_every_run_and_leaves_ordinary_programs_alone() -> None:
+    assert program("assert 'Seccomp:\\t2' in open('/proc/self/status').read()") == Outcome()
+    ordinary = "import collections, datetime, decimal, json, random, re, threading"
+    assert program(f"{ordinary}\nrandom.random()\nopen('own', 'w').write('x')") == Outcome()
+
+
+@pytest.mark.parametrize("machine", sandbox_filter.REFUSED)
+def test_the_filter_is_whole_instructions_that_jump_inside_it(machine: str) -> None:
+    rules = sandbox_filter.rules(machine)
+    assert len(rules) % 8 == 0
+    count = len(rules) // 8
+    for place in range(count):
+        yes, no = rules[8 * place + 2], rules[8 * place + 3]
+        assert place + max(yes, no) + 1 <= count
+    assert int.from_bytes(rules[-8:-6], sys.byteorder) == 0x06  # the last one answers

@@ -14,11 +14,16 @@ from canvaslm.server.settings import Settings
 
 ASKED = b'{"messages": [{"role": "user", "content": "hello"}]'
 CASES = [
-    (errors.ParameterError("max_tokens must be at least 1, got 0"), 400, "max_tokens", None),
+    (
+        errors.ParameterError("max_tokens must be at least 1, got 0"),
+        400,
+        "max_tokens",
+        "invalid_value",
+    ),
     (errors.ParameterError("a stream is of one answer"), 400, None, None),
     (errors.ContextLengthError("9000 tokens do not fit"), 400, None, "context_length_exceeded"),
     (errors.ConstraintError("constraint: no"), 400, "constraint", "invalid_constraint"),
-    (errors.TemplateError("roles must alternate"), 400, "messages", None),
+    (errors.TemplateError("roles must alternate"), 400, "messages", "invalid_value"),
     (errors.MissingTokenizerError("no tokenizer"), 400, None, "no_tokenizer"),
     (RecursionError("maximum recursion depth"), 400, None, "too_deep"),
     (errors.OverloadedError("full", retry_after=2.3), 429, None, "overloaded"),

@@ -6,9 +6,10 @@ import pytest
 import torch
 from tests.training.conftest import tiny_recipe
 
+from canvaslm.errors import TrainingError
 from canvaslm.text.tokenizer import Tokenizer
 from canvaslm.training import objective
-from canvaslm.training.compiled import group, keep_memory, speed_up
+from canvaslm.training.compiled import group, keep_memory
 from canvaslm.training.trainer import Trainer
 
 
@@ -27,16 +28,21 @@ def test_grouped_experts_train_as_the_plain_ones(tokenizer: Tokenizer) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch warns of its own doings while it compiles
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch compiles with a C++ compiler")
 def test_compiled_layers_train_as_the_plain_ones(
     tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(objective, "token_losses", objective.token_losses)  # put back afterwards
     plain = records(Trainer(tiny_recipe(), tokenizer, device=torch.device("cpu")), 3)
-    trainer = Trainer(tiny_recipe(), tokenizer, device=torch.device("cpu"))
-    speed_up(trainer.model)
+    trainer = Trainer(tiny_recipe(), tokenizer, device=torch.device("cpu"), compiled=True)
     for one, other in zip(plain, records(trainer, 3), strict=True):
         assert one == pytest.approx(other, rel=1e-3)
+
+
+def test_compiled_layers_are_not_computed_again(tokenizer: Tokenizer) -> None:
+    with pytest.raises(TrainingError, match="one of the two"):
+        Trainer(tiny_recipe(recompute=True), tokenizer, device=torch.device("cpu"), compiled=True)
 
 
 def test_keeping_memory_is_harmless() -> None:

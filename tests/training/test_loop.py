@@ -27,24 +27,6 @@ train(tiny_recipe(steps=500, decay=0.0), Path({out!r}), compiled=False)
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path, tokenizer_files: dict[str, bytes]) -> Path:
-    """A run's folder with its vocabulary, so that none has to be learnt from all tasks."""
-    out = tmp_path / "run"
-    out.mkdir()
-    for name, content in tokenizer_files.items():
-        (out / name).write_bytes(content)
-    return out
-
-
-@pytest.fixture(scope="session")
-def tokenizer_files() -> dict[str, bytes]:
-    from canvaslm.training.vocabulary import tokenizer_files, train_tokenizer
-
-    texts = ["Draw: a large red circle at the top left.", "Is it? yes no", '<svg x="1">\n</svg>']
-    return dict(tokenizer_files(train_tokenizer(texts, vocab_size=400)))
-
-
 def same_state(one: Path, other: Path) -> bool:
     (first, step), (second, other_step) = load_state(one), load_state(other)
     return step == other_step and all(torch.equal(first[n], second[n]) for n in first)
@@ -131,6 +113,31 @@ def test_a_full_disk_keeps_the_old_state(tmp_path: Path) -> None:
     tensors, step = load_state(tmp_path)
     assert (tensors["x"].tolist(), step) == ([1, 1, 1], 1)
     assert [path.name for path in tmp_path.iterdir()] == [STATE]
+
+
+def test_a_run_on_a_full_disk_goes_on_once_there_is_room(
+    folder: Path, tmp_path: Path, tokenizer_files: dict[str, bytes]
+) -> None:
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    for name, content in tokenizer_files.items():
+        (whole / name).write_bytes(content)
+    recipe = tiny_recipe(steps=6, save_every=1, decay=0.0)
+    train(recipe, whole, compiled=False)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(record: dict[str, float]) -> None:
+        if record["step"] == 2:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
+
+    try:
+        with pytest.raises(StorageError, match="last saved state"):
+            train(recipe, folder, compiled=False, report=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert load_state(folder)[1] == 2
+    train(recipe, folder, resume=True, compiled=False)
+    assert same_state(whole, folder)
 
 
 def test_a_log_that_cannot_be_written_is_a_storage_error(folder: Path) -> None:

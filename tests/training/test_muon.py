@@ -2,7 +2,7 @@
 
 import torch
 
-from canvaslm.training.muon import Muon, orthogonalise
+from canvaslm.training.optimise.muon import Muon, orthogonalise
 
 
 def test_singular_values_come_near_one() -> None:

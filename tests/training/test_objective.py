@@ -1,20 +1,25 @@
 """The objective against a slow one: one canvas at a time, no padding, explicit dense masks."""
 
 import dataclasses
+from pathlib import Path
 
+import pytest
 import torch
 import torch.nn.functional as F
 from tests.model.dense_attend import DensePrefix
-from tests.training.conftest import tiny_recipe
+from tests.training.conftest import corpus
+from tests.training.test_documents import pairs
+from tests.training.test_sources import opened
 from torch import Tensor
 
 from canvaslm.model.presets import pocket
 from canvaslm.model.transformer import Transformer
 from canvaslm.text.tokenizer import Tokenizer
-from canvaslm.training.data import Batch, Corpus
-from canvaslm.training.objective import losses
+from canvaslm.training.attend import RecordingCausal
+from canvaslm.training.data.batch import Batch
+from canvaslm.training.data.tasks import Mixture
+from canvaslm.training.objective import first_guess, losses
 from canvaslm.training.pocket import initialise_for_training
-from canvaslm.training.recipe import Mixture
 
 
 def small_model(window: int) -> Transformer:
@@ -66,12 +71,21 @@ def slow_canvas(
     return F.cross_entropy(denoise(soft)[0], batch.clean_RL[canvas])
 
 
-def test_losses_and_gradients_equal_the_slow_ones(tokenizer: Tokenizer) -> None:
+def batches(tokenizer: Tokenizer, folder: Path) -> list[Batch]:
+    """Of tasks, two canvases to a document; and of answers of several canvases."""
     mixture = Mixture(tasks={"ask": 0.5, "scenes": 0.5}, documents=3, canvas_length=20, canvases=2)
-    recipe = tiny_recipe(mixtures=(mixture,))
-    for window in (512, 9):
+    feed = opened(tokenizer, pairs(folder / "x.jsonl", 20), documents=6, noises=2)
+    long = feed.micros(0)[0].batch
+    assert len(set(long.prefix_B.tolist())) > 3
+    return [corpus(tokenizer, mixture=mixture).micros(1)[0].batch, long]
+
+
+@pytest.mark.parametrize("window", [512, 9])
+def test_losses_and_gradients_equal_the_slow_ones(
+    tokenizer: Tokenizer, tmp_path: Path, window: int
+) -> None:
+    for batch in batches(tokenizer, tmp_path):
         model = small_model(window)
-        _, batch = Corpus(recipe, tokenizer).batches(1)[0]
         assert 0 < int(batch.sighted_R.sum()) < len(batch.sighted_R)
         fast, slow = losses(model, batch), slow_losses(model, batch)
         torch.testing.assert_close(fast.causal, slow[0], rtol=1e-5, atol=1e-6)
@@ -84,9 +98,42 @@ def test_losses_and_gradients_equal_the_slow_ones(tokenizer: Tokenizer) -> None:
             assert error < 1e-4, (window, name, float(error))
 
 
+def test_the_canvas_teaches_the_encoder_through_its_keys_and_values(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    model, batch = small_model(512), batches(tokenizer, tmp_path)[1]
+    seen: list[Tensor] = []
+    embed = model.embed
+
+    def kept(ids: Tensor) -> Tensor:
+        seen.append(embed(ids))
+        return seen[-1]
+
+    model.embed = kept  # type: ignore[method-assign]
+    canvas = losses(model, batch).canvas
+    (gradient,) = torch.autograd.grad(canvas, [seen[0]])  # of the documents, the first embedded
+    for row, prefix in enumerate(batch.prefix_B.tolist()):
+        assert bool((gradient[row, :prefix].norm(dim=-1) > 0).all())
+        assert not bool(gradient[row, prefix:].any())  # the canvas does not see its clean self
+
+
+def test_the_first_guess_teaches_nothing(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    model, batch = small_model(512), batches(tokenizer, tmp_path)[1]
+    blind = dataclasses.replace(batch, sighted_R=torch.zeros_like(batch.sighted_R))
+    learnt = model.self_conditioning.mlp.gate.weight
+    (none,) = torch.autograd.grad(losses(model, blind).canvas, [learnt])
+    (some,) = torch.autograd.grad(losses(model, batch).canvas, [learnt])
+    assert not bool(none.any())
+    assert bool(some.any())
+    recorded = RecordingCausal(model.config)
+    model.encode(batch.documents_BN, torch.arange(batch.documents_BN.shape[1])[None], recorded)
+    row_R = torch.arange(len(batch.documents_BN)).repeat_interleave(2)
+    assert not first_guess(model, batch, recorded, row_R).requires_grad
+
+
 def test_without_marked_tokens_there_is_no_causal_loss(tokenizer: Tokenizer) -> None:
     mixture = Mixture(
         tasks={"ask": 1.0}, documents=2, canvas_length=8, causal_share=0.0, causal_prompt=False
     )
-    _, batch = Corpus(tiny_recipe(mixtures=(mixture,)), tokenizer).batches(0)[0]
+    batch = corpus(tokenizer, mixture=mixture).micros(0)[0].batch
     assert float(losses(small_model(512), batch).causal) == 0

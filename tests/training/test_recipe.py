@@ -7,12 +7,14 @@ from tests.training.conftest import tiny_recipe
 
 from canvaslm.errors import TrainingError
 from canvaslm.tasks import TASKS, get
-from canvaslm.training.recipe import Mixture, pocket
+from canvaslm.training.data.tasks import Mixture, Tasks
+from canvaslm.training.optimise.schedule import Trapezoid
+from canvaslm.training.recipe import pocket
 
 
 @given(st.integers(1, 500), st.integers(0, 50), st.floats(0, 1))
 def test_the_learning_rate_rises_stays_and_falls(steps: int, warmup: int, decay: float) -> None:
-    recipe = tiny_recipe(steps=steps, warmup=warmup, decay=decay)
+    recipe = tiny_recipe(steps=steps, schedule=Trapezoid(warmup=warmup, decay=decay))
     rates = [recipe.rate(step) for step in range(steps)]
     assert all(0 < rate <= 1 for rate in rates)
     turn = rates.index(max(rates))
@@ -21,9 +23,10 @@ def test_the_learning_rate_rises_stays_and_falls(steps: int, warmup: int, decay:
 
 
 def test_pocket_names_only_tasks_and_bins_that_exist() -> None:
-    recipe = pocket()
-    assert {task for mixture in recipe.mixtures for task in mixture.tasks} == set(TASKS)
-    for task, bins in recipe.bins.items():
+    data = pocket().data
+    assert isinstance(data, Tasks)
+    assert {task for mixture in data.mixtures for task in mixture.tasks} == set(TASKS)
+    for task, bins in data.bins.items():
         assert set(bins) <= set(get(task).bins)
 
 

@@ -1,102 +1,122 @@
-"""`canvaslm eval`: score a model on held-out cases of a task, or on infilling."""
+"""`canvaslm eval`: score a model on held-out cases of tasks, on infilling, or on a user's files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
-from canvaslm.cli import eval_infill, options, output, parameters
+from canvaslm.cli import (
+    eval_calibration,
+    eval_compare,
+    eval_gsm8k,
+    eval_infill,
+    eval_likelihood,
+    eval_options,
+    options,
+    parameters,
+)
+from canvaslm.errors import ParameterError
 from canvaslm.tasks import TASKS
 
-if TYPE_CHECKING:
-    from canvaslm import LM
-    from canvaslm.eval.report import Report
-    from canvaslm.eval.run import Plan
+ALL = "all"
 
-
-app = typer.Typer(help="Score a model on held-out cases.")
+app = typer.Typer(
+    help="Score a model on held-out cases, or compare two runs.",
+    invoke_without_command=True,
+    callback=eval_compare.compare_runs,
+)
 app.command("infill")(eval_infill.infill)
+app.command("gsm8k")(eval_gsm8k.gsm8k)
+app.command("calibration")(eval_calibration.calibration)
+app.command("likelihood")(eval_likelihood.likelihood)
 
 
 def _evaluation_of(task: str) -> Callable[..., None]:
     """The command that evaluates `task`."""
 
     def evaluate(
-        n: Annotated[int, typer.Option("--n", help="Cases, spread evenly over the bins.")] = 200,
+        more: Annotated[
+            list[str] | None,
+            typer.Argument(help="Further tasks, as many as wanted.", show_default=False),
+        ] = None,
+        n: Annotated[
+            int, typer.Option("--n", help="Cases of each task, spread evenly over its bins.")
+        ] = 200,
         seed: Annotated[
             int, typer.Option(help="Chooses the cases, and is that of the answers.")
         ] = 0,
-        mode: Annotated[
-            Literal["diffusion", "ar", "one-shot"],
-            typer.Option(help="ar: the same weights left to right; one-shot: one step per canvas."),
-        ] = "diffusion",
+        mode: eval_options.Mode = "diffusion",
         bin: Annotated[
-            str | None, typer.Option(help="Only cases of this bin.", show_default=False)
+            str | None,
+            typer.Option("--bin", "--bins", help="Only cases of this bin.", show_default=False),
         ] = None,
-        batch: Annotated[int, typer.Option(help="Requests at a time.")] = 1,
+        batch: eval_options.Batch = None,
+        max_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 256,
         effort: parameters.Effort = None,
-        model: options.Model = None,
+        model: eval_options.Model = None,
         device: options.Device = "auto",
         dtype: options.Dtype = "auto",
+        out: eval_options.Out = None,
+        resume: eval_options.Resume = False,
+        plot: eval_options.Plot = None,
         as_json: options.Json = False,
     ) -> None:
-        from canvaslm.eval.run import Plan
+        from canvaslm.cli.eval_run import Request, carry_out
+        from canvaslm.eval.run import Plan, suite
 
-        plan = Plan(task=task, n=n, seed=seed, mode=mode, bin=bin, batch=batch, effort=effort)
-        lm = options.load(model, device=device, dtype=dtype)
-        report, machine = _measure(lm, plan), output.measured(lm, model)
-        if as_json:
-            output.write_json(report.as_json() | machine)
-        else:
-            _print(report, machine)
+        names = _named(task, more or [])
+        if bin is not None and len(names) > 1:
+            raise ParameterError("--bin is a bin of one task: evaluate that task alone")
+        request = Request(
+            model=model,
+            device=device,
+            dtype=dtype,
+            mode=mode,
+            seed=seed,
+            max_tokens=max_tokens,
+            effort=effort,
+            batch=batch,
+            out=out,
+            resume=resume,
+            plot=plot,
+        )
+        plans = [
+            Plan(
+                task=name,
+                n=n,
+                seed=seed,
+                mode=mode,
+                bin=bin,
+                batch=1 if request.remote else request.asking.batch,
+                max_tokens=max_tokens,
+                effort=effort,
+            )
+            for name in names
+        ]
+        carry_out(
+            request,
+            lambda: [suite(plan) for plan in plans],
+            asked={"tasks": names, "n": n, "bin": bin},
+            as_json=as_json,
+        )
 
     return evaluate
 
 
-for _task in TASKS:
+def _named(task: str, more: list[str]) -> list[str]:
+    """The tasks that were named, each once."""
+    if task == ALL or ALL in more:
+        if more:
+            raise ParameterError(f"{ALL} stands for every task: give it alone")
+        return list(TASKS)
+    return list(dict.fromkeys([task, *more]))
+
+
+for _task in (*TASKS, ALL):
     app.command(
         _task,
-        help=f"Right answers on {_task}, by bin, with steps per canvas and tokens per second.",
+        help=f"Right answers on {'all tasks' if _task == ALL else _task}, by bin, with steps per "
+        "canvas and tokens per second.",
     )(_evaluation_of(_task))
-
-
-def _measure(lm: LM, plan: Plan) -> Report:
-    from rich.progress import MofNCompleteColumn, TextColumn
-
-    from canvaslm.cli.progress import bar
-    from canvaslm.eval.run import evaluate
-
-    with bar(MofNCompleteColumn(), TextColumn("{task.fields[right]} right")) as progress:
-        row = progress.add_task("answering", total=plan.n, right=0)
-        return evaluate(
-            lm,
-            plan,
-            progress=lambda done, right: progress.update(row, completed=done, right=right),
-        )
-
-
-def _print(report: Report, machine: Mapping[str, str]) -> None:
-    details = list(report.total.details)
-    table = output.figures("bin", "cases", "right", "95 %", *details, "steps", "tokens/step")
-    for name, row in (*report.bins.items(), ("all", report.total)):
-        low, high = row.interval
-        steps = "–" if row.steps_per_canvas is None else f"{row.steps_per_canvas:.1f}"
-        table.add_row(
-            name,
-            str(row.n),
-            f"{row.score:.1%}",
-            f"{low * 100:.0f}–{high * 100:.0f}",
-            *(f"{row.details[key]:.1%}" if key in row.details else "–" for key in details),
-            steps,
-            f"{row.tokens_per_forward:.1f}",
-            style="bold" if name == "all" else None,
-        )
-    console = output.console()
-    console.print(f"{report.task}, {report.mode}, seed {report.seed}, {machine['model']} model")
-    console.print(table)
-    console.print(
-        f"{report.tokens_per_second:,.0f} tokens/s, {report.batch} at a time: "
-        f"{machine['device']}, {machine['dtype']}"
-    )

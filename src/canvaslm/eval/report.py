@@ -7,26 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from canvaslm.engine.result import Usage
-from canvaslm.tasks import Score
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """One answer, judged."""
-
-    bin: str
-    score: Score
-    usage: Usage
+from canvaslm.eval.asking import Asking
+from canvaslm.eval.bootstrap import Ratio, intervals, mean
+from canvaslm.eval.trials.record import Record
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """Some cases together.
 
-    score             share answered correctly, and the 95 % interval of what it stands for
+    score             share answered correctly, and Wilson's 95 % interval of what it stands for,
+                      which has a width at 0 and 1, too
     details           means of the task's other metrics, each between 0 and 1
-    steps_per_canvas  denoising passes; left to right, where there is no canvas, None
+    steps_per_canvas  denoising passes; None where there is no canvas, or none is told of
+    tokens_per_forward
+                      None where no passes are told of
+    seconds_per_case  from question to answer
+    bootstrap         95 % intervals of all of these, by resampling the cases
     """
 
     n: int
@@ -34,12 +31,14 @@ class Row:
     interval: tuple[float, float]
     details: Mapping[str, float]
     steps_per_canvas: float | None
-    tokens_per_forward: float
+    tokens_per_forward: float | None
+    seconds_per_case: float
+    bootstrap: Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Each bin of one evaluation, and all of them. `seconds` are those the model answered in."""
+    """Each bin of one task, and all of them. `seconds` are those the model answered in."""
 
     task: str
     mode: str
@@ -56,42 +55,65 @@ class Report:
         return {"task": self.task, "mode": self.mode, **values.pop("total"), **values}
 
 
-def summarise(
-    cases: Sequence[Case], *, task: str, mode: str, seed: int, batch: int, seconds: float
-) -> Report:
-    """Count the cases up; there must be at least one."""
-    names = dict.fromkeys(case.bin for case in cases)
-    tokens = sum(case.usage.completion_tokens for case in cases)
+def summarise(records: Sequence[Record], *, task: str, asking: Asking) -> Report:
+    """Count the cases of `task` up; there must be at least one."""
+    mine = [record for record in records if record.task == task]
+    names = dict.fromkeys(record.bin for record in mine)
+    tokens = sum(record.tokens for record in mine)
+    seconds = math.fsum(record.spent for record in mine)
     return Report(
         task=task,
-        mode=mode,
-        seed=seed,
-        batch=batch,
-        total=_row(cases),
-        bins={name: _row([case for case in cases if case.bin == name]) for name in names},
+        mode=asking.mode,
+        seed=asking.seed,
+        batch=asking.batch,
+        total=_row(mine),
+        bins={name: _row([record for record in mine if record.bin == name]) for name in names},
         seconds=seconds,
         tokens_per_second=tokens / seconds if seconds else 0.0,
     )
 
 
-def _row(cases: Sequence[Case]) -> Row:
-    n = len(cases)
-    right = sum(case.score.correct for case in cases)
-    steps = sum(case.usage.steps for case in cases)
-    canvases = sum(case.usage.canvases for case in cases)
-    tokens = sum(case.usage.completion_tokens for case in cases)
-    details: dict[str, list[float]] = {}
-    for case in cases:
-        for name, value in case.score.details.items():
-            details.setdefault(name, []).append(value)
+def _row(records: Sequence[Record]) -> Row:
+    n = len(records)
+    right = sum(record.correct for record in records)
+    ratios = _ratios(records)
+    values = {
+        name: sum(above) / sum(below) for name, (above, below) in ratios.items() if sum(below)
+    }
+    details = {name: values[name] for name in values if name.startswith(_DETAIL)}
     return Row(
         n=n,
         score=right / n,
         interval=wilson(right, n),
-        details={name: sum(values) / len(values) for name, values in details.items()},
-        steps_per_canvas=steps / canvases if canvases else None,
-        tokens_per_forward=tokens / steps if steps else 0.0,
+        details={name.removeprefix(_DETAIL): value for name, value in details.items()},
+        steps_per_canvas=values.get("steps_per_canvas"),
+        tokens_per_forward=values.get("tokens_per_forward"),
+        seconds_per_case=values["seconds_per_case"],
+        bootstrap=intervals(ratios),
     )
+
+
+_DETAIL = "details."
+
+
+def _ratios(records: Sequence[Record]) -> dict[str, Ratio]:
+    """The quantities of a Row. Cases that do not have one count in neither of its sums."""
+    steps = [float(record.steps or 0) for record in records]
+    canvases = [float(record.canvases or 0) for record in records]
+    tokens = [float(record.tokens) if record.steps else 0.0 for record in records]
+    on_canvas = [a if b else 0.0 for a, b in zip(steps, canvases, strict=True)]
+    ratios: dict[str, Ratio] = {
+        "score": mean([float(record.correct) for record in records]),
+        "steps_per_canvas": (on_canvas, canvases),
+        "tokens_per_forward": (tokens, steps),
+        "seconds_per_case": mean([record.seconds for record in records]),
+    }
+    for name in dict.fromkeys(name for record in records for name in record.details):
+        ratios[_DETAIL + name] = (
+            [record.details.get(name, 0.0) for record in records],
+            [float(name in record.details) for record in records],
+        )
+    return ratios
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:

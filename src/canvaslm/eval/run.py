@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
 
 from canvaslm import tasks
 from canvaslm.engine.params import Effort, Params
-from canvaslm.engine.params import Mode as EngineMode
-from canvaslm.engine.result import Result
 from canvaslm.errors import ParameterError
-from canvaslm.eval.report import Case, Report, summarise
+from canvaslm.eval.asking import Asking, Mode
+from canvaslm.eval.report import Report, summarise
+from canvaslm.eval.trials.answer import Progress, answer
+from canvaslm.eval.trials.local import Answerer, Local
+from canvaslm.eval.trials.suite import Suite
 from canvaslm.tasks.task import check_request
 
-Mode = Literal["diffusion", "ar", "one-shot"]
-"""Canvases refined step by step; the same weights left to right; canvases taken after one step."""
-
-
-class Answerer(Protocol):
-    """What is measured: an `LM`, or a fake."""
-
-    def generate_many(
-        self, prompts: Sequence[str], *, params: Params, mode: EngineMode, batch: int
-    ) -> list[Result]:
-        """Answer each prompt, `batch` of them at a time."""
-        ...
+__all__ = ["Answerer", "Mode", "Plan", "evaluate", "examples", "suite"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,24 +39,28 @@ class Plan:
     effort: Effort | None = None
 
     def __post_init__(self) -> None:
-        for name in ("n", "batch"):
-            if getattr(self, name) < 1:
-                raise ParameterError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.mode not in get_args(Mode):
-            names = ", ".join(get_args(Mode))
-            raise ParameterError(f"mode must be one of {names}, got {self.mode!r}")
+        if self.n < 1:
+            raise ParameterError(f"n must be at least 1, got {self.n}")
         if self.mode == "ar" and self.batch > 1:
             raise ParameterError(f"mode ar answers one at a time: leave batch={self.batch} out")
-        self.params.check_mode("ar" if self.mode == "ar" else "diffusion")
+        _ = self.asking  # which checks the rest
         check_request(tasks.get(self.task), split="test", bin=self.bin)
+
+    @property
+    def asking(self) -> Asking:
+        """How every case is asked."""
+        return Asking(
+            mode=self.mode,
+            seed=self.seed,
+            max_tokens=self.max_tokens,
+            effort=self.effort,
+            batch=self.batch,
+        )
 
     @property
     def params(self) -> Params:
         """The parameters of every request."""
-        steps = 1 if self.mode == "one-shot" else None
-        return Params(
-            max_tokens=self.max_tokens, seed=self.seed, max_steps=steps, effort=self.effort
-        )
+        return self.asking.params
 
 
 def examples(plan: Plan) -> list[tasks.Example]:
@@ -81,33 +75,21 @@ def examples(plan: Plan) -> list[tasks.Example]:
     return chosen
 
 
+def suite(plan: Plan) -> Suite:
+    """The cases of `plan`, with their scorer."""
+    return Suite(name=plan.task, examples=examples(plan), score=tasks.get(plan.task).score)
+
+
 def evaluate(
     lm: Answerer,
     plan: Plan,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Report:
     """Answer and score the cases of `plan`; `progress` is called with cases done, and correct.
 
     The clock runs while the model answers, not while cases are made or scored.
     """
-    task = tasks.get(plan.task)
-    asked = examples(plan)
-    mode: EngineMode = "ar" if plan.mode == "ar" else "diffusion"
-    cases: list[Case] = []
-    seconds = 0.0
-    for start in range(0, len(asked), plan.batch):
-        group = asked[start : start + plan.batch]
-        prompts = [example.prompt for example in group]
-        begun = clock()
-        results = lm.generate_many(prompts, params=plan.params, mode=mode, batch=plan.batch)
-        seconds += clock() - begun
-        for example, result in zip(group, results, strict=True):
-            score = task.score(example, result.text)
-            cases.append(Case(bin=example.bin, score=score, usage=result.usage))
-        if progress is not None:
-            progress(len(cases), sum(case.score.correct for case in cases))
-    return summarise(
-        cases, task=plan.task, mode=plan.mode, seed=plan.seed, batch=plan.batch, seconds=seconds
-    )
+    records = answer([suite(plan)], Local(lm=lm, clock=clock), plan.asking, progress=progress)
+    return summarise(records, task=plan.task, asking=plan.asking)

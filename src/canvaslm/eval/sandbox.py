@@ -1,8 +1,9 @@
 """Code that a model wrote, run in a process of its own with little time, memory and reach.
 
 This guards against accidents, as code of a language model makes them, and not against an attacker:
-limits of the operating system bound time, memory and files, an audit hook refuses processes,
-sockets and writing outside a temporary directory. Files that the user may read can be read.
+limits of the operating system bound time, memory and files; on Linux the kernel refuses network,
+programs and processes for good; an audit hook refuses them everywhere, and writing outside a
+temporary directory. Files that the user may read can be read.
 """
 
 from __future__ import annotations

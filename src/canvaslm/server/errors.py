@@ -80,6 +80,8 @@ class ApiError(Exception):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
+        if code is None and status == 400 and param is not None:
+            code = "invalid_value"
         self.message, self.status, self.kind = message, status, kind
         self.param, self.code, self.headers = param, code, dict(headers or {})
 

@@ -1,8 +1,9 @@
-"""Speed for the trainer, from outside: compiled layers, grouped experts, memory that is kept."""
+"""Speed and memory, from outside: compiled layers, grouped experts, activations made anew."""
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import shutil
 import sysconfig
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 import torch._dynamo
 import torch.fx.experimental._config
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from canvaslm.model.moe import Experts
 from canvaslm.model.transformer import Transformer
@@ -43,6 +45,17 @@ def speed_up(model: Transformer) -> None:
 def compile_methods(module: nn.Module, *names: str) -> None:
     for name in names:
         setattr(module, name, torch.compile(getattr(module, name), dynamic=True))
+
+
+def recompute(model: Transformer) -> None:
+    """Keep of every layer only what goes in, and compute the rest again for the gradient.
+
+    Attention itself is not done twice: its K/V are what the denoiser reads.
+    """
+    for layer in model.layers:
+        for name in ("before", "after"):
+            again = functools.partial(checkpoint, getattr(layer, name), use_reentrant=False)
+            setattr(layer, name, again)
 
 
 def group(module: Experts) -> None:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 
+from torch import Tensor
+
 from canvaslm.engine.device import choose_device
-from canvaslm.engine.load import save_model
-from canvaslm.errors import StorageError, TrainingError
-from canvaslm.text.tokenizer import Tokenizer
-from canvaslm.training.compiled import can_compile, keep_memory, speed_up
-from canvaslm.training.pocket import vocabulary_texts
-from canvaslm.training.recipe import Recipe
+from canvaslm.errors import DivergedError, TrainingError
+from canvaslm.training.board import Board, NoBoard, TensorBoard
+from canvaslm.training.compiled import can_compile, keep_memory
+from canvaslm.training.diverged import keep_batch
+from canvaslm.training.files import append_line, rewind, write_text
+from canvaslm.training.group import Group
+from canvaslm.training.recipe import Recipe, describe
 from canvaslm.training.state import STATE, load_state, save_state
 from canvaslm.training.trainer import Record, Trainer
-from canvaslm.training.vocabulary import tokenizer_files, train_tokenizer
 
 Report = Callable[[Record], None]
+LOG, RECIPE, BEST = "log.jsonl", "recipe.json", "best.safetensors"
 MAY_CHANGE = ("steps", "save_every")
 
 
@@ -32,16 +32,45 @@ def train(
     device: str = "cpu",
     compiled: bool | None = None,
     report: Report | None = None,
+    tensorboard: bool = False,
+    group: Group | None = None,
 ) -> Path:
-    """Run `recipe` in folder `out`; returns the checkpoint folder `out/model` it ends in.
+    """Run `recipe` in folder `out`; returns the folder `out/model` that it ends in.
 
-    The folder holds the vocabulary, `recipe.json`, one line a step in `log.jsonl`, and every
-    `save_every` steps `state.safetensors`. Interrupted, it keeps the last saved state, and Ctrl-C
-    saves once more; `resume` goes on bit by bit as if nothing had happened. A resumed run may have
-    another number of `steps`, which moves the fall of the learning rate. `compiled` None compiles
-    where that is possible. Raises TrainingError, StorageError, and ParameterError for a device that
-    is not there.
+    The folder holds `recipe.json`, one line a step in `log.jsonl`, every `save_every` steps
+    `state.safetensors`, and the vocabulary if the run learns one. Interrupted, it keeps the last
+    saved state, and Ctrl-C saves once more; `resume` goes on bit by bit as if nothing had happened.
+    A resumed run may have another number of `steps`, which moves the fall of the learning rate.
+    `compiled` None compiles where that is possible and nothing is computed again. Raises
+    TrainingError, StorageError, and ParameterError for a device that is not there; DivergedError
+    after saving the batch.
     """
+    check_folder(out, resume=resume)
+    place, _ = choose_device(device)
+    saved = load_state(out) if resume else None
+    keep_memory()
+    tokenizer = recipe.start.tokenizer(out, seed=recipe.seed)
+    quick = can_compile() and not recipe.recompute if compiled is None else compiled
+    trainer = Trainer(recipe, tokenizer, device=place, group=group, compiled=quick)
+    described = describe(recipe) | {"data_read": trainer.feed.fingerprint}
+    if saved is not None:
+        check_recipe(described, out / RECIPE)
+        trainer.restore(*saved)
+    board = TensorBoard(out / "tensorboard", step=trainer.step) if tensorboard else NoBoard()
+    if trainer.group.leads:
+        write_text(out / RECIPE, json.dumps(described, indent=2))
+        rewind(out / LOG, trainer.step)
+    try:
+        run(trainer, out, report or (lambda record: None), board)
+    except DivergedError as error:
+        raise keep_batch(error, out) from error
+    finally:
+        board.close()
+    return export(trainer, out)
+
+
+def check_folder(out: Path, *, resume: bool) -> None:
+    """Raise TrainingError unless a run is there to be resumed, or none is in the way."""
     started = (out / STATE).exists()
     if resume != started:
         raise TrainingError(
@@ -49,93 +78,79 @@ def train(
             if started
             else f"{out} holds no run to resume: start one without --resume"
         )
-    if resume:
-        check_recipe(recipe, out / "recipe.json")
-    place, _ = choose_device(device)
-    saved = load_state(out) if resume else None
-    keep_memory()
-    trainer = Trainer(recipe, vocabulary(recipe, out), device=place)
-    if saved is not None:
-        trainer.restore(*saved)
-    write_text(out / "recipe.json", json.dumps(asdict(recipe), indent=2))
-    if can_compile() if compiled is None else compiled:
-        speed_up(trainer.model)
-    run(trainer, out, report or (lambda record: None))
-    return export(trainer, out)
 
 
-def check_recipe(recipe: Recipe, path: Path) -> None:
-    """Raise TrainingError if a run goes on with another recipe than it was started with."""
+def check_recipe(now: dict[str, object], path: Path) -> None:
+    """Raise TrainingError if a run goes on with another recipe or data than it began with."""
     if not path.exists():
         return
-    before, now = json.loads(path.read_text()), json.loads(json.dumps(asdict(recipe)))
+    try:
+        before = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise TrainingError(f"{path} is no recipe: {error}; start in another folder") from error
     changed = [key for key in now if now[key] != before.get(key) and key not in MAY_CHANGE]
     if changed:
         raise TrainingError(
             f"the run was started with another recipe, see {path}: {', '.join(changed)} differ. "
-            "Resume with the same options, or start in another folder"
+            "Resume with the same options and data, or start in another folder"
         )
 
 
-def run(trainer: Trainer, out: Path, report: Report) -> None:
-    """Advance to the last step, logging and saving on the way."""
-    recipe = trainer.recipe
+def run(trainer: Trainer, out: Path, report: Report, board: Board) -> None:
+    """Advance to the last step or an early end, logging, measuring and saving on the way."""
+    leads = trainer.group.leads
     try:
-        while trainer.step < recipe.steps:
-            record = trainer.advance()
-            append_line(out / "log.jsonl", json.dumps(record))
+        watch(trainer, out)  # where the run was stopped between a step and its measurement
+        while trainer.step < trainer.recipe.steps and not tired(trainer):
+            record = trainer.advance() | watch(trainer, out)
+            if leads:
+                append_line(out / LOG, json.dumps(record))
+                board.write(record)
             report(record)
-            if trainer.step % recipe.save_every == 0 or trainer.step == recipe.steps:
+            ending = at_end(trainer) or tired(trainer)
+            if leads and (trainer.step % trainer.recipe.save_every == 0 or ending):
                 save_state(out, trainer.state(), trainer.step)
     except KeyboardInterrupt:
-        save_state(out, trainer.state(), trainer.step)
+        if leads:
+            save_state(out, trainer.state(), trainer.step)
         raise
 
 
-def vocabulary(recipe: Recipe, out: Path) -> Tokenizer:
-    """The run's tokenizer: read from its folder, learnt and written there the first time."""
-    if not (out / "tokenizer.json").exists():
-        learnt = train_tokenizer(vocabulary_texts(recipe), vocab_size=recipe.vocab_size)
-        # tokenizer.json comes last: where it stands, the others do.
-        for name, content in reversed(list(tokenizer_files(learnt).items())):
-            write_text(out / name, content.decode())
-    tokenizer = Tokenizer.from_folder(out)
-    assert tokenizer is not None
-    return tokenizer
+def watch(trainer: Trainer, out: Path) -> Record:
+    """Measure held-out data if it is time to, and keep the best weights."""
+    recipe = trainer.recipe
+    if recipe.watch is None or trainer.measured == trainer.step:
+        return {}
+    if trainer.step % recipe.watch.every and not at_end(trainer):
+        return {}
+    record = trainer.measure(recipe.watch.batches)
+    if trainer.stale == 0 and trainer.group.leads:
+        weights = {name: tensor.detach() for name, tensor in trainer.weights().items()}
+        save_state(out, weights, trainer.step, name=BEST)
+    return record
+
+
+def at_end(trainer: Trainer) -> bool:
+    return trainer.step == trainer.recipe.steps
+
+
+def tired(trainer: Trainer) -> bool:
+    """Whether the held-out loss has not fallen for as long as the recipe allows."""
+    watch = trainer.recipe.watch
+    return watch is not None and watch.patience is not None and trainer.stale >= watch.patience
 
 
 def export(trainer: Trainer, out: Path) -> Path:
-    """Write the averaged weights as a checkpoint folder with the published generation settings."""
-    files = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
-    return save_model(
-        trainer.averaged(),
-        out / "model",
-        extra_files={name: (out / name).read_bytes() for name in files},
-        overwrite=True,
-    )
+    """Write what the run came to: the best weights measured, else the averaged or last ones."""
+    recipe, folder = trainer.recipe, out / "model"
+    if not trainer.group.leads:
+        return folder
+    with trainer.showing(exported(trainer, out)):
+        return recipe.part.export(trainer.model, recipe.start, folder, run=out)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a small file, all of it or nothing. Raises StorageError."""
-    fresh = path.with_name(f"{path.name}.new")
-    with storing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(text, encoding="utf-8")
-        os.replace(fresh, path)
-
-
-def append_line(path: Path, line: str) -> None:
-    """Add a line to a log. Raises StorageError."""
-    with storing(path), path.open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
-
-
-@contextmanager
-def storing(path: Path) -> Iterator[None]:
-    """Turn what the system says about the disk into a StorageError."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error}; free some space or choose another folder"
-        ) from error
+def exported(trainer: Trainer, out: Path) -> dict[str, Tensor]:
+    if trainer.recipe.watch is not None and (out / BEST).exists():
+        best, _ = load_state(out, name=BEST)
+        return {name: tensor.to(trainer.device) for name, tensor in best.items()}
+    return dict(trainer.weights())

@@ -8,17 +8,22 @@ their self-conditioning; the loss is plain cross-entropy over all canvas positio
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from canvaslm.model.transformer import Transformer
 from canvaslm.training.attend import ReadingCanvas, RecordingCausal
-from canvaslm.training.data import Batch
+from canvaslm.training.data.batch import Batch
 
 # B documents, N document tokens, R canvases (whole multiples of B), L canvas length, D hidden
+
+Score = Callable[[Transformer, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""What `token_losses` does."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,9 @@ class Losses:
     def total(self) -> Tensor:
         return self.causal + self.canvas
 
+    def weighted(self, *, causal: float, canvas: float) -> Tensor:
+        return self.causal * causal + self.canvas * canvas
+
 
 def token_losses(model: Transformer, hidden: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Cross-entropy of unembed(hidden [B, N, D]) at `target` [B, N], and the hits: both [B * N]."""
@@ -41,27 +49,36 @@ def token_losses(model: Transformer, hidden: Tensor, target: Tensor) -> tuple[Te
     return F.cross_entropy(logits, target, reduction="none"), logits.argmax(dim=-1) == target
 
 
-def losses(model: Transformer, batch: Batch) -> Losses:
-    """Both losses of one batch, with gradients."""
+def score_again(model: Transformer, hidden: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """`token_losses` whose logits, the largest tensors of all, are not kept for the gradient."""
+    scored: tuple[Tensor, Tensor] = checkpoint(
+        token_losses, model, hidden, target, use_reentrant=False
+    )
+    return scored
+
+
+def losses(model: Transformer, batch: Batch, *, score: Score | None = None) -> Losses:
+    """Both losses of one batch, with gradients; `score` is `token_losses` unless it is given."""
+    score = score or token_losses
     recorded = RecordingCausal(model.config)
     positions_1N = torch.arange(batch.documents_BN.shape[1], device=batch.documents_BN.device)[None]
     hidden_BND = model.encode(batch.documents_BN, positions_1N, recorded)
-    causal = causal_loss(model, hidden_BND, batch)
+    causal = causal_loss(model, hidden_BND, batch, score)
     canvases = len(batch.clean_RL) // len(batch.documents_BN)
     row_R = torch.arange(len(batch.documents_BN)).repeat_interleave(canvases)
     soft_RLD = first_guess(model, batch, recorded, row_R)
     context, positions_RL = reading(recorded, batch, row_R)
     hidden_RLD = model.denoise(batch.noised_RL, soft_RLD, positions_RL, context)
-    loss_T, hit_T = token_losses(model, hidden_RLD, batch.clean_RL)
+    loss_T, hit_T = score(model, hidden_RLD, batch.clean_RL)
     return Losses(causal, loss_T.mean(), hit_T.float().mean())
 
 
-def causal_loss(model: Transformer, hidden_BND: Tensor, batch: Batch) -> Tensor:
+def causal_loss(model: Transformer, hidden_BND: Tensor, batch: Batch, score: Score) -> Tensor:
     """Mean next-token cross-entropy of the encoder over the marked tokens; 0 if none are."""
     marked_T = batch.causal_BN[:, 1:].flatten()
     if not bool(marked_T.any()):
         return hidden_BND.new_zeros(())
-    loss_T, _ = token_losses(model, hidden_BND[:, :-1], batch.documents_BN[:, 1:])
+    loss_T, _ = score(model, hidden_BND[:, :-1], batch.documents_BN[:, 1:])
     return (loss_T * marked_T).sum() / marked_T.sum()
 
 

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from canvaslm.model.transformer import RMSNorm, Transformer
 from canvaslm.tasks import get
-from canvaslm.training.recipe import Recipe
 
 VOCABULARY_SAMPLE = {"scenes": 3000, "ask": 3000, "json": 5000, "code": 12000}
 
@@ -48,10 +47,10 @@ def fill(norm: RMSNorm, value: float) -> None:
         norm.weight.fill_(value)
 
 
-def vocabulary_texts(recipe: Recipe) -> list[str]:
+def vocabulary_texts(seed: int) -> list[str]:
     """What the vocabulary is learnt from: the tasks' training split, the same for every machine
     with the same standard library."""
-    rng = random.Random(f"{recipe.seed}/vocabulary")
+    rng = random.Random(f"{seed}/vocabulary")
     texts = ["Solve this Sudoku:\n"] * 100
     for name, count in VOCABULARY_SAMPLE.items():
         task = get(name)

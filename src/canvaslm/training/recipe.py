@@ -2,95 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Protocol
 
 from canvaslm.errors import TrainingError
+from canvaslm.model.config import ModelConfig
+from canvaslm.text.tokenizer import Tokenizer
+from canvaslm.training.data.batch import Feed
+from canvaslm.training.data.tasks import Mixture, Tasks
+from canvaslm.training.optimise.choose import MuonAdamW, Optimise
+from canvaslm.training.optimise.schedule import Schedule, Trapezoid
+from canvaslm.training.part import Everything, Part
+from canvaslm.training.start import Scratch, Start
+
+
+class Data(Protocol):
+    """What a run learns from: `Tasks` or `Documents`."""
+
+    def open(self, tokenizer: Tokenizer, config: ModelConfig, *, seed: int) -> Feed: ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixture:
-    """A micro-batch of every `every`-th step: its tasks, number of documents, length of canvases.
+class Watch:
+    """Measure the loss on `batches` held-out micro-batches every `every` steps.
 
-    tasks          share of each task by name
-    documents      prompts per micro-batch; each carries `canvases` noised canvases
-    canvas_length  tokens per canvas; a `wide_share` of the micro-batches takes `wide_length`
-                   instead, so that answers also learn to end in a canvas of full size
-    causal_share   share of micro-batches whose encoder also reads the answer (causal loss)
-    causal_prompt  whether the causal loss covers the prompt, too
-    pinned_share   share of canvases whose given tokens (Sudoku clues) are left clean
-    suffix_share   share of gaps whose canvas goes on with what follows them, left clean
-    every, phase   takes part in the steps with step % every == phase
+    The weights of the best measurement are what the run is exported as; after `patience`
+    measurements without a better one it ends early (None: never).
     """
 
-    tasks: Mapping[str, float]
-    documents: int
-    canvas_length: int
-    canvases: int = 1
-    wide_share: float = 0.0
-    wide_length: int = 256
-    causal_share: float = 1.0
-    causal_prompt: bool = True
-    pinned_share: float = 0.0
-    suffix_share: float = 0.0
-    every: int = 1
-    phase: int = 0
+    every: int = 100
+    batches: int = 8
+    patience: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.tasks or any(share <= 0 for share in self.tasks.values()):
-            raise TrainingError(f"a mixture needs tasks with positive shares, got {self.tasks!r}")
-        for name in ("documents", "canvas_length", "wide_length", "canvases", "every"):
-            if getattr(self, name) < 1:
-                raise TrainingError(f"{name} must be at least 1, got {getattr(self, name)!r}")
-        for name in ("wide_share", "causal_share", "pinned_share", "suffix_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise TrainingError(f"{name} must lie in [0, 1], got {getattr(self, name)!r}")
+        for name in ("every", "batches", "patience"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise TrainingError(f"{name} must be at least 1, got {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Model size, data and optimiser of one run. The same recipe and seed give the same weights.
+    """Start, data and optimiser of one run. The same recipe and seed give the same weights.
 
-    The learning rates rise over `warmup` steps, stay, and fall linearly to zero over the last
-    `decay` share of `steps`.
+    clip        longest gradient; a longer one is shortened to it
+    ema         how much of the averaged weights each step keeps; they are exported. None: no
+                average, and less memory
+    save_every  steps from one saved state to the next
+    bfloat16    products in bfloat16; weights, their sums and the optimiser stay in float32
+    recompute   keep fewer activations, and compute them again for the gradient
+    watch       measure held-out data on the way
+    part        what of the network learns
     """
 
     name: str
-    hidden_size: int
-    num_layers: int
-    vocab_size: int
-    mixtures: tuple[Mixture, ...]
     steps: int
+    data: Data
+    start: Start
     seed: int = 0
-    bins: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    matrix_lr: float = 0.02
-    vector_lr: float = 0.003
-    weight_decay: float = 0.01
-    warmup: int = 100
-    decay: float = 0.3
+    optimise: Optimise = field(default_factory=MuonAdamW)
+    schedule: Schedule = field(default_factory=Trapezoid)
     clip: float = 1.0
-    ema: float = 0.995
+    ema: float | None = 0.995
     save_every: int = 100
     bfloat16: bool = False
+    recompute: bool = False
+    watch: Watch | None = None
+    part: Part = field(default_factory=Everything)
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.warmup < 0 or not 0 <= self.decay <= 1:
-            raise TrainingError(
-                f"a schedule needs steps >= 1, warmup >= 0 and decay in [0, 1], got "
-                f"{self.steps!r}, {self.warmup!r}, {self.decay!r}"
-            )
-        if self.hidden_size % 32 or self.hidden_size < 64:
-            raise TrainingError(
-                f"hidden_size must be a multiple of 32 and at least 64, got {self.hidden_size!r}"
-            )
-        if self.num_layers % 3 or self.num_layers < 3:
-            raise TrainingError(f"num_layers must be a multiple of 3, got {self.num_layers!r}")
+        if self.steps < 1:
+            raise TrainingError(f"a schedule needs steps >= 1, got {self.steps!r}")
+        if self.save_every < 1:
+            raise TrainingError(f"save_every must be at least 1, got {self.save_every!r}")
+        if not self.clip > 0:
+            raise TrainingError(f"clip must be positive, got {self.clip!r}")
+        if self.ema is not None and not 0 <= self.ema < 1:
+            raise TrainingError(f"ema must lie in [0, 1) or be None, got {self.ema!r}")
 
     def rate(self, step: int) -> float:
         """The share of the full learning rate at `step`, counted from 0."""
-        rising = (step + 1) / max(1, self.warmup)
-        falling = (self.steps - step) / max(1.0, self.decay * self.steps)
-        return min(1.0, rising, falling)
+        return self.schedule.rate(step, self.steps)
+
+
+def describe(value: Any) -> Any:
+    """A recipe as JSON: every object by the name of its kind and its settings."""
+    if is_dataclass(value) and not isinstance(value, type):
+        settings = {f.name: describe(getattr(value, f.name)) for f in fields(value)}
+        return {"kind": type(value).__name__} | settings
+    if isinstance(value, dict):
+        return {str(key): describe(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [describe(one) for one in value]
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 POCKET_MIXTURES = (
@@ -147,6 +151,11 @@ POCKET_MIXTURES = (
 )
 
 
+POCKET_BINS = {
+    "sudoku": {"40+": 0.45, "36-39": 0.2, "30-35": 0.2, "24-29": 0.12, "<24": 0.03},
+}
+
+
 def pocket(
     *, size: int = 128, steps: int = 12_000, seed: int = 0, bfloat16: bool = False
 ) -> Recipe:
@@ -160,14 +169,9 @@ def pocket(
     """
     return Recipe(
         name="pocket",
-        hidden_size=size,
-        num_layers=6,
-        vocab_size=2048,
+        start=Scratch(hidden_size=size),
+        data=Tasks(mixtures=POCKET_MIXTURES, bins=POCKET_BINS),
         steps=steps,
         seed=seed,
         bfloat16=bfloat16,
-        mixtures=POCKET_MIXTURES,
-        bins={
-            "sudoku": {"40+": 0.45, "36-39": 0.2, "30-35": 0.2, "24-29": 0.12, "<24": 0.03},
-        },
     )

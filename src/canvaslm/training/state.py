@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -14,12 +15,15 @@ from canvaslm.errors import StorageError, TrainingError
 STATE = "state.safetensors"
 
 
-def save_state(folder: Path, tensors: dict[str, Tensor], step: int) -> None:
+def save_state(
+    folder: Path, tensors: Mapping[str, Tensor], step: int, *, name: str = STATE
+) -> None:
     """Write the state atomically. Raises StorageError and keeps the old one."""
-    temporary, final = folder / f"{STATE}.new", folder / STATE
+    temporary, final = folder / f"{name}.new", folder / name
     try:
-        contiguous = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
+        contiguous = {key: tensor.contiguous().cpu() for key, tensor in tensors.items()}
         save_file(contiguous, temporary, metadata={"step": str(step)})
+        flush(temporary)
         os.replace(temporary, final)
     except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
@@ -29,15 +33,21 @@ def save_state(folder: Path, tensors: dict[str, Tensor], step: int) -> None:
         ) from error
 
 
-def load_state(folder: Path) -> tuple[dict[str, Tensor], int]:
+def load_state(folder: Path, *, name: str = STATE) -> tuple[dict[str, Tensor], int]:
     """The tensors and the step of the last save. Raises TrainingError if the file is damaged."""
-    path = folder / STATE
+    path = folder / name
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, int(metadata["step"])
+            return {key: file.get_tensor(key) for key in names}, int(metadata["step"])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise TrainingError(
             f"{path} is no training state: {error}; delete it, or start a new run in another folder"
         ) from error
+
+
+def flush(path: Path) -> None:
+    """Wait until a file is on the disk: a name must never come to stand for half of it."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

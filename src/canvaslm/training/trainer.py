@@ -6,22 +6,22 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor
 
 from canvaslm.errors import TrainingError
-from canvaslm.model.config import ModelConfig
-from canvaslm.model.presets import pocket
-from canvaslm.model.transformer import Transformer
 from canvaslm.text.tokenizer import Tokenizer
-from canvaslm.training.data import Batch, Corpus, control
-from canvaslm.training.muon import Muon
-from canvaslm.training.objective import losses
-from canvaslm.training.pocket import initialise_for_training
+from canvaslm.training.compiled import recompute, speed_up
+from canvaslm.training.data.batch import Micro
+from canvaslm.training.diverged import diverged
+from canvaslm.training.group import Alone, Group
+from canvaslm.training.objective import losses, score_again
+from canvaslm.training.optimise.average import Average
 from canvaslm.training.recipe import Recipe
+from canvaslm.training.speed import operations
 
 Record = dict[str, float]
 
@@ -29,92 +29,158 @@ Record = dict[str, float]
 class Trainer:
     """The state of a run. Equal recipes give equal runs; `state` and `restore` lose nothing.
 
-    Matrices learn by Muon, embeddings, routers and vectors by AdamW. `average` is an exponential
-    mean of the weights, and is what a run is exported as.
+    `average` is an exponential mean of the weights, and is what a run is exported as.
     """
 
-    def __init__(self, recipe: Recipe, tokenizer: Tokenizer, *, device: torch.device) -> None:
-        self.recipe, self.device, self.step = recipe, device, 0
-        self.model = Transformer(shape(recipe, tokenizer))
-        initialise_for_training(self.model, seed=recipe.seed)
+    def __init__(
+        self,
+        recipe: Recipe,
+        tokenizer: Tokenizer,
+        *,
+        device: torch.device,
+        group: Group | None = None,
+        compiled: bool = False,
+    ) -> None:
+        if compiled and recipe.recompute:
+            raise TrainingError("compiled layers keep their activations: choose one of the two")
+        self.recipe, self.device, self.step, self.group = recipe, device, 0, group or Alone()
+        self.model = recipe.start.network(tokenizer, seed=recipe.seed)
+        self.feed = recipe.data.open(tokenizer, self.model.config, seed=recipe.seed)
+        self.parameters = dict(recipe.part.prepare(self.model, seed=recipe.seed))
         self.model.to(device)
-        self.corpus = Corpus(recipe, tokenizer)
-        self.parameters = dict(self.model.named_parameters())
-        self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
-        inner = {n for n, p in self.parameters.items() if is_matrix(n, p)}
-        self.optimisers = (
-            Muon(
-                [p for n, p in self.parameters.items() if n in inner],
-                lr=recipe.matrix_lr,
-                weight_decay=recipe.weight_decay,
-            ),
-            torch.optim.AdamW(
-                [p for n, p in self.parameters.items() if n not in inner],
-                lr=recipe.vector_lr,
-                betas=(0.9, 0.98),
-                weight_decay=0.0,
-            ),
-        )
+        if compiled:
+            speed_up(self.model)
+        if recipe.recompute:
+            recompute(self.model)
+        self.average = None if recipe.ema is None else Average.of(self.parameters, recipe.ema)
+        self.optimisers = recipe.optimise.build(self.parameters)
+        self.score = score_again if recipe.recompute else None
+        self.best, self.stale, self.measured = math.inf, 0, 0
 
     def advance(self) -> Record:
-        """One optimiser step over the step's mixtures; returns what to log.
+        """One optimiser step; returns what to log.
 
-        Raises TrainingError, before anything is changed, if a loss is not finite.
+        Raises DivergedError, before anything is changed, if a loss or gradient is not finite.
         """
-        started, tokens, record = time.perf_counter(), 0, {"step": float(self.step)}
-        for name, batch in self.corpus.batches(self.step):
-            tokens += batch.tokens
-            record |= {f"{name}/{key}": value for key, value in self.learn(batch).items()}
-        if not all(map(math.isfinite, record.values())):
-            raise TrainingError(
-                f"the loss is not finite at step {self.step}: {record}. Lower the learning rates, "
-                "or go on from the last saved state with --resume"
-            )
+        started, micros = time.perf_counter(), self.feed.micros(self.step)
+        record, done, tokens = self.learn_all(micros)
+        self.group.join(self.parameters.values())
         with uninterrupted():
-            record["norm"] = self.update()
+            norm = self.update(micros)
             self.step += 1
-        record["seconds"] = time.perf_counter() - started
-        record["tokens_per_second"] = tokens / record["seconds"]
-        return record
-
-    def learn(self, batch: Batch) -> Record:
-        """Add one micro-batch's gradient."""
-        with self.precision():
-            loss = losses(self.model, batch.to(self.device))
-        loss.total.backward()  # type: ignore[no-untyped-call]
+        seconds = time.perf_counter() - started
         return {
-            "causal": float(loss.causal.detach()),
-            "canvas": float(loss.canvas.detach()),
-            "accuracy": float(loss.accuracy),
+            "step": float(self.step - 1),
+            **record,
+            "norm": norm,
+            "seconds": seconds,
+            "tokens_per_second": tokens / seconds,
+            "operations_per_second": done / seconds,
         }
+
+    def learn_all(self, micros: Sequence[Micro]) -> tuple[Record, float, int]:
+        """Add up the gradients of a step; what to log, operations done, tokens seen."""
+        record: Record = {}
+        done, tokens = 0.0, 0
+        for micro in self.group.share(micros):
+            learnt = self.learn(micro)
+            if not all(map(math.isfinite, learnt.values())):
+                self.forget()
+                raise diverged(self.step, micro, f"the loss is not finite: {learnt}")
+            add(record, learnt, micro.name)
+            done += operations(self.model.config, micro.batch)
+            tokens += micro.batch.tokens
+        record["loss"] = sum(v for k, v in record.items() if not k.endswith("accuracy"))
+        return self.group.total(record), done, tokens
+
+    def learn(self, micro: Micro) -> Record:
+        """Add one micro-batch's gradient; returns its share of the step's losses."""
+        with self.precision():
+            loss = losses(self.model, micro.batch.to(self.device), score=self.score)
+            total = loss.weighted(causal=micro.causal_weight, canvas=micro.canvas_weight)
+        total.backward()  # type: ignore[no-untyped-call]
+        return {
+            "causal": float(loss.causal.detach()) * micro.causal_weight,
+            "canvas": float(loss.canvas.detach()) * micro.canvas_weight,
+            "accuracy": float(loss.accuracy) * micro.canvas_weight,
+        }
+
+    @torch.no_grad()
+    def measure(self, batches: int) -> Record:
+        """Losses on held-out data, with the weights that would be exported now.
+
+        Remembers the best, and for how many measurements there was none better.
+        """
+        record: Record = {}
+        with self.showing(self.weights()):
+            for micro in self.group.share(self.feed.held_out(batches)):
+                with self.precision():
+                    loss = losses(self.model, micro.batch.to(self.device))
+                parts = {
+                    "causal": float(loss.causal) * micro.causal_weight,
+                    "canvas": float(loss.canvas) * micro.canvas_weight,
+                }
+                add(record, parts, "held_out")
+        if not record:
+            raise TrainingError("nothing is held out: set `held_out`, or leave `watch` out")
+        record["held_out/loss"] = sum(record.values())
+        record = self.group.total(record)
+        better = record["held_out/loss"] < self.best
+        self.best = min(self.best, record["held_out/loss"])
+        self.stale, self.measured = 0 if better else self.stale + 1, self.step
+        return record
 
     def precision(self) -> AbstractContextManager[object]:
         """bfloat16 products where the recipe asks for them, the rest and the weights in float32."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bfloat16)
 
-    def update(self) -> float:
-        """One step of both optimisers and of the averaged weights; returns the gradient's norm."""
+    def update(self, micros: Sequence[Micro]) -> float:
+        """One step of the optimisers and of the averaged weights; returns the gradient's norm."""
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.recipe.clip)
+        if not bool(torch.isfinite(norm)):
+            self.forget()
+            raise diverged(self.step, micros[0], f"the gradient's length is {float(norm)}")
         rate = self.recipe.rate(self.step)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = optimiser.defaults["lr"] * rate
             optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-        keep = min(self.recipe.ema, (self.step + 1) / (self.step + 10))
-        with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                self.average[name].lerp_(parameter, 1 - keep)
+        self.forget()
+        if self.average is not None:
+            self.average.update(self.parameters, self.step)
         return float(norm)
+
+    def forget(self) -> None:
+        """Drop all gradients."""
+        for parameter in self.parameters.values():
+            parameter.grad = None
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """What is exported: the averaged weights, or the last where none are averaged."""
+        return self.parameters if self.average is None else self.average.weights
+
+    @contextmanager
+    def showing(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
+        """The model with other weights, until the block ends."""
+        held = {name: parameter.data for name, parameter in self.parameters.items()}
+        try:
+            for name, parameter in self.parameters.items():
+                parameter.data = weights[name].detach()
+            yield
+        finally:
+            for name, parameter in self.parameters.items():
+                parameter.data = held[name]
 
     def state(self) -> dict[str, Tensor]:
         """Everything that a resumed run needs, by name."""
         tensors = {f"model.{n}": p.detach() for n, p in self.parameters.items()}
-        tensors |= {f"average.{n}": t for n, t in self.average.items()}
+        if self.average is not None:
+            tensors |= {f"average.{n}": t for n, t in self.average.weights.items()}
         for index, optimiser in enumerate(self.optimisers):
             for slot, state in optimiser.state_dict()["state"].items():
                 for key, value in state.items():
                     tensors[f"optimiser.{index}.{slot}.{key}"] = torch.as_tensor(value)
+        tensors["watch"] = torch.tensor([self.best, self.stale, self.measured], dtype=torch.float64)
         return tensors
 
     @torch.no_grad()
@@ -123,7 +189,8 @@ class Trainer:
         try:
             for name, parameter in self.parameters.items():
                 parameter.copy_(tensors[f"model.{name}"])
-                self.average[name].copy_(tensors[f"average.{name}"])
+                if self.average is not None:
+                    self.average.weights[name].copy_(tensors[f"average.{name}"])
         except (KeyError, RuntimeError) as error:
             raise TrainingError(
                 f"the saved state is of another model ({error}): resume with the recipe that the "
@@ -136,15 +203,15 @@ class Trainer:
                     _, _, slot, key = name.split(".", 3)
                     state.setdefault(int(slot), {})[key] = value.clone()
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+        if "watch" in tensors:
+            self.best, *counts = tensors["watch"].tolist()
+            self.stale, self.measured = map(int, counts)
         self.step = step
 
-    @torch.no_grad()
-    def averaged(self) -> Transformer:
-        """A network of its own with the averaged weights."""
-        model = Transformer(self.model.config)
-        for name, parameter in model.named_parameters():
-            parameter.copy_(self.average[name])
-        return model.eval()
+
+def add(record: Record, parts: Mapping[str, float], name: str) -> None:
+    for key, value in parts.items():
+        record[f"{name}/{key}"] = record.get(f"{name}/{key}", 0.0) + value
 
 
 @contextmanager
@@ -161,18 +228,3 @@ def uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
     if held:
         signal.raise_signal(signal.SIGINT)
-
-
-def shape(recipe: Recipe, tokenizer: Tokenizer) -> ModelConfig:
-    """The network that a recipe trains."""
-    return pocket(
-        hidden_size=recipe.hidden_size,
-        layers=recipe.num_layers,
-        vocab_size=recipe.vocab_size,
-        eos_ids=(control(tokenizer, "<eos>"), control(tokenizer, "<turn|>")),
-    )
-
-
-def is_matrix(name: str, parameter: Tensor) -> bool:
-    """Whether Muon may turn its update: a product's weight, not a table or a router."""
-    return parameter.dim() >= 2 and name != "embedding" and "router" not in name

@@ -248,6 +248,12 @@ class ChatBody(Sampling, Thinking):
     verbosity: Literal["low", "medium", "high"] | None = Field(
         default=None, description="Accepted; changes nothing."
     )
+    audio: Unserved = None
+    function_call: Unserved = None
+    functions: Unserved = None
+    moderation: Unserved = None
+    prediction: Unserved = None
+    web_search_options: Unserved = None
 
 
 class TopToken(BaseModel):

@@ -5,27 +5,26 @@ import random
 
 import pytest
 import torch
-from tests.training.conftest import tiny_recipe
+from tests.training.conftest import corpus as corpus_of
 
 from canvaslm.tasks import Example, split_of
 from canvaslm.tasks.sudoku import Sudoku
 from canvaslm.text.tokenizer import Tokenizer
-from canvaslm.training.data import Corpus, given
-from canvaslm.training.recipe import Mixture
+from canvaslm.training.data.tasks import Mixture, given
 
 
 def test_a_batch_is_a_pure_function_of_the_step(tokenizer: Tokenizer) -> None:
-    first, second = Corpus(tiny_recipe(), tokenizer), Corpus(tiny_recipe(), tokenizer)
-    second.batches(7)  # what was drawn before changes nothing
-    for (name, one), (other_name, other) in zip(first.batches(4), second.batches(4), strict=True):
-        assert name == other_name
-        for key, value in vars(one).items():
-            assert torch.equal(value, vars(other)[key])
+    first, second = corpus_of(tokenizer), corpus_of(tokenizer)
+    second.micros(7)  # what was drawn before changes nothing
+    for one, other in zip(first.micros(4), second.micros(4), strict=True):
+        assert one.name == other.name
+        for key, value in vars(one.batch).items():
+            assert torch.equal(value, vars(other.batch)[key])
 
 
 def test_steps_and_seeds_differ(tokenizer: Tokenizer) -> None:
     batches = [
-        Corpus(tiny_recipe(seed=seed), tokenizer).batches(step)[0][1].noised_RL
+        corpus_of(tokenizer, seed=seed).micros(step)[0].batch.noised_RL
         for seed, step in ((0, 0), (0, 2), (1, 0))
     ]
     assert not torch.equal(batches[0], batches[1])
@@ -33,7 +32,7 @@ def test_steps_and_seeds_differ(tokenizer: Tokenizer) -> None:
 
 
 def test_documents_hold_prompt_and_answer_and_canvases_the_answer(tokenizer: Tokenizer) -> None:
-    _, batch = Corpus(tiny_recipe(), tokenizer).batches(0)[0]
+    batch = corpus_of(tokenizer).micros(0)[0].batch
     for row, prefix in enumerate(batch.prefix_B.tolist()):
         document, canvas = batch.documents_BN[row], batch.clean_RL[2 * row]
         assert torch.equal(canvas, batch.clean_RL[2 * row + 1])
@@ -44,13 +43,13 @@ def test_documents_hold_prompt_and_answer_and_canvases_the_answer(tokenizer: Tok
 
 
 def test_a_mixture_takes_part_in_its_own_steps(tokenizer: Tokenizer) -> None:
-    corpus = Corpus(tiny_recipe(), tokenizer)
-    assert [name for name, _ in corpus.batches(0)] == ["ask", "scenes"]
-    assert [name for name, _ in corpus.batches(1)] == ["ask"]
+    corpus = corpus_of(tokenizer)
+    assert [micro.name for micro in corpus.micros(0)] == ["ask", "scenes"]
+    assert [micro.name for micro in corpus.micros(1)] == ["ask"]
 
 
 def test_only_the_training_split_is_drawn(tokenizer: Tokenizer) -> None:
-    corpus, rng = Corpus(tiny_recipe(), tokenizer), random.Random(3)
+    corpus, rng = corpus_of(tokenizer), random.Random(3)
     mixture = Mixture(tasks={"ask": 1.0, "scenes": 1.0}, documents=1, canvas_length=8)
     drawn = [corpus.draw(mixture, rng) for _ in range(300)]
     assert {split_of(example.canonical) for example in drawn} == {"train"}
@@ -58,7 +57,7 @@ def test_only_the_training_split_is_drawn(tokenizer: Tokenizer) -> None:
 
 
 def test_half_of_the_tokens_are_noised_on_average(tokenizer: Tokenizer) -> None:
-    corpus, generator = Corpus(tiny_recipe(), tokenizer), torch.Generator().manual_seed(0)
+    corpus, generator = corpus_of(tokenizer), torch.Generator().manual_seed(0)
     clean = torch.full((2000, 50), 399)
     noised = corpus.noise(clean, torch.zeros_like(clean).bool(), generator)
     share = (noised != clean).float().mean(dim=1)
@@ -74,7 +73,7 @@ def test_a_gap_may_show_what_follows_it(tokenizer: Tokenizer) -> None:
     example = Example(
         task="code", prompt="?", answer="x = 1", bin="fill", canonical="", after="\nreturn x"
     )
-    corpus, generator = Corpus(tiny_recipe(), tokenizer), torch.Generator().manual_seed(0)
+    corpus, generator = corpus_of(tokenizer), torch.Generator().manual_seed(0)
     answer, after = tokenizer.encode(example.answer), tokenizer.encode(example.after)
     shown = slice(len(answer), len(answer) + len(after))
     for _ in range(20):
@@ -88,7 +87,7 @@ def test_a_gap_may_show_what_follows_it(tokenizer: Tokenizer) -> None:
 
 
 def test_given_tokens_of_pinned_canvases_stay_clean(tokenizer: Tokenizer) -> None:
-    corpus, generator = Corpus(tiny_recipe(), tokenizer), torch.Generator().manual_seed(0)
+    corpus, generator = corpus_of(tokenizer), torch.Generator().manual_seed(0)
     clean = torch.full((200, 40), 399)
     known = torch.arange(40).expand(200, 40) < 10
     noised = corpus.noise(clean, known, generator)

@@ -1,18 +1,19 @@
-"""Batches: examples of a task become padded documents, canvases and their noise, keyed by step."""
+"""Tasks as data: mixtures of generated examples, padded, noised and keyed by step."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from canvaslm.errors import TrainingError
-from canvaslm.tasks import Example, get
+from canvaslm.model.config import ModelConfig
+from canvaslm.tasks import Example, Split, get
 from canvaslm.text.tokenizer import Tokenizer
-from canvaslm.training.recipe import Mixture, Recipe
+from canvaslm.training.data.batch import Batch, Feed, Micro, control, pad
 
 SUFFIX = 32
 """Tokens of the text after a gap that its canvas shows."""
@@ -21,58 +22,105 @@ SUFFIX = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Documents [B, N] padded on the right, and noised canvases [R, L] of each.
+class Mixture:
+    """A micro-batch of every `every`-th step: its tasks, number of documents, length of canvases.
 
-    `causal_BN` marks the tokens that the causal loss predicts; `prefix_B` is where each canvas
-    begins; `sighted_R` marks the canvases that are given their own first guess.
+    tasks          share of each task by name
+    documents      prompts per micro-batch; each carries `canvases` noised canvases
+    canvas_length  tokens per canvas; a `wide_share` of the micro-batches takes `wide_length`
+                   instead, so that answers also learn to end in a canvas of full size
+    causal_share   share of micro-batches whose encoder also reads the answer (causal loss)
+    causal_prompt  whether the causal loss covers the prompt, too
+    pinned_share   share of canvases whose given tokens (Sudoku clues) are left clean
+    suffix_share   share of gaps whose canvas goes on with what follows them, left clean
+    every, phase   takes part in the steps with step % every == phase
     """
 
-    documents_BN: Tensor
-    causal_BN: Tensor
-    prefix_B: Tensor
-    clean_RL: Tensor
-    noised_RL: Tensor
-    sighted_R: Tensor
+    tasks: Mapping[str, float]
+    documents: int
+    canvas_length: int
+    canvases: int = 1
+    wide_share: float = 0.0
+    wide_length: int = 256
+    causal_share: float = 1.0
+    causal_prompt: bool = True
+    pinned_share: float = 0.0
+    suffix_share: float = 0.0
+    every: int = 1
+    phase: int = 0
 
-    @property
-    def tokens(self) -> int:
-        return self.documents_BN.numel() + self.clean_RL.numel()
+    def __post_init__(self) -> None:
+        if not self.tasks or any(share <= 0 for share in self.tasks.values()):
+            raise TrainingError(f"a mixture needs tasks with positive shares, got {self.tasks!r}")
+        for name in ("documents", "canvas_length", "wide_length", "canvases", "every"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"{name} must be at least 1, got {getattr(self, name)!r}")
+        for name in ("wide_share", "causal_share", "pinned_share", "suffix_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise TrainingError(f"{name} must lie in [0, 1], got {getattr(self, name)!r}")
 
-    def to(self, device: torch.device) -> Batch:
-        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+
+@dataclass(frozen=True, kw_only=True)
+class Tasks:
+    """Generated examples: every step draws its mixtures' micro-batches, whose losses add up.
+
+    `bins` are shares of the bins of a task by name; a task without has the shares of its own.
+    """
+
+    mixtures: tuple[Mixture, ...]
+    bins: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def open(self, tokenizer: Tokenizer, config: ModelConfig, *, seed: int) -> Feed:
+        """What draws the batches; `config` decides nothing here."""
+        del config
+        return Corpus(self, tokenizer, seed=seed)
 
 
 class Corpus:
-    """Draws the batches of a recipe; each is a pure function of (seed, step, mixture)."""
+    """The feed of `Tasks`; each batch is a pure function of (seed, step, mixture)."""
 
-    def __init__(self, recipe: Recipe, tokenizer: Tokenizer) -> None:
-        self.recipe, self.tokenizer = recipe, tokenizer
+    fingerprint = "tasks"
+
+    def __init__(self, tasks: Tasks, tokenizer: Tokenizer, *, seed: int) -> None:
+        self.tasks, self.tokenizer, self.seed = tasks, tokenizer, seed
         self.eos, self.turn = control(tokenizer, "<eos>"), control(tokenizer, "<turn|>")
 
-    def batches(self, step: int) -> list[tuple[str, Batch]]:
+    def micros(self, step: int) -> list[Micro]:
         """The micro-batches of one optimiser step, each with its mixture's name."""
         return [
-            ("+".join(mixture.tasks), self.batch(mixture, step=step, index=index))
-            for index, mixture in enumerate(self.recipe.mixtures)
+            Micro(name=name_of(mixture), batch=self.batch(mixture, key=f"{step}/{index}"))
+            for index, mixture in enumerate(self.tasks.mixtures)
             if step % mixture.every == mixture.phase
         ]
 
-    def batch(self, mixture: Mixture, *, step: int, index: int) -> Batch:
-        rng = random.Random(f"{self.recipe.seed}/{step}/{index}")
+    def held_out(self, count: int) -> list[Micro]:
+        """`count` rounds over all mixtures, drawn from the tasks' test split."""
+        return [
+            Micro(
+                name=name_of(mixture),
+                batch=self.batch(mixture, key=f"held out {n}/{index}", split="test"),
+                canvas_weight=1 / count,
+                causal_weight=1 / count,
+            )
+            for n in range(count)
+            for index, mixture in enumerate(self.tasks.mixtures)
+        ]
+
+    def batch(self, mixture: Mixture, *, key: str, split: Split = "train") -> Batch:
+        rng = random.Random(f"{self.seed}/{key}")
         generator = torch.Generator().manual_seed(rng.getrandbits(63))
         count, length = mixture.documents, mixture.canvas_length
         if rng.random() < mixture.wide_share:  # as many tokens, in fewer and whole canvases
             count, length = max(1, count * length // mixture.wide_length), mixture.wide_length
-        examples = [self.draw(mixture, rng) for _ in range(count)]
+        examples = [self.draw(mixture, rng, split=split) for _ in range(count)]
         whole = rng.random() < mixture.causal_share
         return self.assemble(examples, length, mixture, generator, whole=whole)
 
-    def draw(self, mixture: Mixture, rng: random.Random) -> Example:
+    def draw(self, mixture: Mixture, rng: random.Random, *, split: Split = "train") -> Example:
         name = rng.choices(list(mixture.tasks), weights=list(mixture.tasks.values()))[0]
-        bins = self.recipe.bins.get(name)
+        bins = self.tasks.bins.get(name)
         choice = rng.choices(list(bins), weights=list(bins.values()))[0] if bins else None
-        return get(name).sample(rng, split="train", bin=choice)
+        return get(name).sample(rng, split=split, bin=choice)
 
     def assemble(
         self,
@@ -124,7 +172,7 @@ class Corpus:
 
     def noise(self, clean_RL: Tensor, kept_RL: Tensor, generator: torch.Generator) -> Tensor:
         """Replace each token that is not kept with probability t ~ U(0.001, 1) by a uniform one of
-        the vocabulary."""
+        the vocabulary: the sampler's noise, drawn as whole numbers ever since the first model."""
         rows = len(clean_RL)
         t_R1 = torch.rand(rows, 1, generator=generator) * 0.999 + 0.001
         replaced_RL = torch.rand(clean_RL.shape, generator=generator) < t_R1
@@ -140,14 +188,5 @@ def given(example: Example) -> list[int]:
     return [int(character != "0") for character in puzzle]
 
 
-def control(tokenizer: Tokenizer, name: str) -> int:
-    """The id of a control token. Raises TrainingError if the vocabulary lacks it."""
-    id = tokenizer.token_id(name)
-    if id is None:
-        raise TrainingError(f"the vocabulary has no {name}: training needs one that does")
-    return id
-
-
-def pad(rows: Sequence[Sequence[int]], length: int, fill: int) -> Tensor:
-    """Rows of different lengths as one int64 [B, length]."""
-    return torch.tensor([[*row, *[fill] * (length - len(row))] for row in rows])
+def name_of(mixture: Mixture) -> str:
+    return "+".join(mixture.tasks)

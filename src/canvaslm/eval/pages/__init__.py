@@ -1,0 +1,1 @@
+"""Evaluations to look at: a page and a plot."""

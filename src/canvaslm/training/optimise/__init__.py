@@ -1,0 +1,1 @@
+"""How weights change: optimisers, schedules of the learning rate, averaged weights."""
