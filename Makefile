@@ -9,7 +9,7 @@ SOURCES := src/canvaslm/kernels/build.py $(wildcard src/canvaslm/kernels/cpu/sou
 # Clients of others that want another `openai` than the tests.
 CLIENTS ?= .venv-clients
 
-.PHONY: demo test sanitize clients lint style format types layers documents readme clean
+.PHONY: demo test sanitize browser clients lint style format types layers documents readme clean
 
 demo: $(VENV)/.installed $(VENV)/.kernels
 	@$(BIN)/canvaslm demo
@@ -20,6 +20,10 @@ test: $(VENV)/.installed-test $(VENV)/.kernels
 # The kernels' tests once more, with libraries that check every access to memory and all arithmetic.
 sanitize: $(VENV)/.installed-test
 	@$(BIN)/python tools/sanitize.py
+
+# Every tab of the page in headless Chromium, which has to be installed.
+browser: $(VENV)/.installed-test $(VENV)/.kernels
+	@$(BIN)/python -m pytest -m "slow or not slow" tests/server/web
 
 # LiteLLM and lm-evaluation-harness against the server.
 clients: $(VENV)/.installed-test $(VENV)/.kernels $(CLIENTS)/.installed
@@ -56,7 +60,7 @@ clean:
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@echo "Installing canvaslm into $(VENV); the first time takes a few minutes."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[server]'
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from canvaslm.eval.likelihood import Part
 
 SAMPLES = 16
-
-
 LONGEST = 20  # characters of a path that the table shows, its end
 
 
