@@ -64,23 +64,30 @@ def test_what_one_knows_of_prompts_the_other_does_not(lm: LM) -> None:
     """K and V are the adapter's own: nothing of the base's prompts is found by it."""
     adapted, prompt = lm.adapted(ADAPTER), [5, 9, 20, 31, 40, 77, 8, 60, 61, 1, 8]
     alone = adapted.generate(prompt, params=PARAMS).token_ids
-    lm.pool.known, adapted.pool.known = Known(lm.pool), Known(adapted.pool)
+    lm.pool.known = known = Known(lm.pool)
+    assert adapted.pool is lm.pool
     lm.generate(prompt, params=PARAMS)
     assert adapted.generate(prompt, params=PARAMS).token_ids == alone
-    assert adapted.pool.known.stats.found == 0
+    assert known.stats.found == 0
     assert adapted.generate(prompt, params=PARAMS).token_ids == alone
-    assert adapted.pool.known.stats.found == 10
+    assert known.stats.found == 10
 
 
-def test_company_changes_nothing(lm: LM) -> None:
-    adapted = lm.adapted(ADAPTER)
-    alone = [adapted.generate(PROMPT[:n], params=PARAMS).token_ids for n in (3, 5, 7)]
-    with Engine(adapted) as engine:
+def test_company_changes_nothing_whatever_adapters_it_has(lm: LM) -> None:
+    """Requests of the base and of two adapters, many at a time, over the same pages."""
+    adapters = {"one": ADAPTER, "two": trained(TINY, seed=9, size=0.5)}
+    models = {"": lm} | {name: lm.adapted(adapter) for name, adapter in adapters.items()}
+    asked = [(name, PROMPT[:n]) for n in (3, 5, 7, 7) for name in models]
+    alone = [models[name].generate(ids, params=PARAMS).token_ids for name, ids in asked]
+    with Engine(lm, adapters=adapters) as engine:
         tickets = [
-            engine.submit(lambda lm, n=n: [lm.generate(PROMPT[:n], params=PARAMS)])
-            for n in (3, 5, 7)
+            engine.submit(lambda lm, ids=ids: [lm.generate(ids, params=PARAMS)], adapter=name)
+            for name, ids in asked
         ]
         answers = [next(iter(ticket)) for ticket in tickets]
+        assert engine.stats.passes < engine.stats.rows
+        with pytest.raises(ParameterError, match="there are one, two"):
+            engine.submit(lambda lm: [], adapter="three")
     assert [answer.token_ids for answer in answers] == alone
 
 

@@ -94,7 +94,7 @@ class Known:
             raise ParameterError(f"limit must be at least 1 page or None, got {limit!r}")
         self.pool, self.limit = pool, limit
         self._windows = [layer.window for layer in pool.config.layers]
-        self._root = Node()
+        self._roots: dict[object, Node] = {}
         # from the one that was used longest ago; a node stands before its parent, so the first
         # has no children
         self._nodes: OrderedDict[Node, None] = OrderedDict()
@@ -123,10 +123,13 @@ class Known:
             thinned=self._thinned,
         )
 
-    def find(self, ids: Sequence[int]) -> Trail:
-        """Its longest beginning that is known and leaves a token to encode, as a prefix."""
+    def find(self, ids: Sequence[int], *, writer: object = None) -> Trail:
+        """Its longest beginning that is known and leaves a token to encode, as a prefix.
+
+        K and V are those of a `writer`: what another wrote is not found.
+        """
         path: list[Node] = []
-        node = self._root
+        node = self._root(writer)
         for piece in self.pool.cut(ids):
             child = node.children.get(piece.ids)
             if child is None or child.end >= len(ids):
@@ -135,16 +138,19 @@ class Known:
         while path and not self._readable(path):
             path.pop()
         if not path:
-            return self.start()
+            return self.start(writer=writer)
         node = path[-1]
         self._touch(node)
         self._found += node.end
         pages = {step.number: step.pages for step in path}  # the last node in a page knows most
         return Trail(self, Prefix.over(self.pool, pages, node.end), node)
 
-    def start(self) -> Trail:
+    def start(self, *, writer: object = None) -> Trail:
         """For a prompt that has to be encoded from its start."""
-        return Trail(self, Prefix(self.pool), self._root)
+        return Trail(self, Prefix(self.pool), self._root(writer))
+
+    def _root(self, writer: object) -> Node:
+        return self._roots.setdefault(writer, Node())
 
     def remember(self, parent: Node | None, piece: Piece, prefix: Prefix) -> Node | None:
         """Add a piece behind `parent`, which `prefix` has just been extended by.
@@ -155,7 +161,7 @@ class Known:
         self._encoded += len(piece.ids)
         if parent is None or not piece.whole:
             return None
-        if parent is not self._root and parent not in self._nodes:
+        if parent.parent is not None and parent not in self._nodes:
             return None
         node = parent.children.get(piece.ids)
         if node is None:

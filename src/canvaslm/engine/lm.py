@@ -144,7 +144,7 @@ class LM:
         return other
 
     def adapted(self, adapter: Adapter) -> LM:
-        """The same weights with an adapter on them, beside this one; pages of its own.
+        """The same weights with an adapter on them, beside this one, over the same pages.
 
         Nothing is merged: several at once cost what their adapters take. Temperatures of decisions
         are the base's, so they are left behind. Raises TensorError for an adapter of another base,
@@ -153,9 +153,6 @@ class LM:
         network = adapted(self.network, adapter)
         other = self.through(network)
         other.model, other.calibration = network, Calibration()
-        other.pool = pool_for(
-            network, cache="int8" if self.pool.quantised else "auto", breaks=self.pool.breaks
-        )
         return other
 
     @property

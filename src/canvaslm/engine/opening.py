@@ -39,7 +39,7 @@ def encode_prompt(model: Network, pool: Pool, ids: Sequence[int], *, top: int | 
     What the pool knows of them is not encoded again, except with `top`, which needs the hidden
     states of all. What is new is known from now on, piece by piece.
     """
-    trail = find(pool, ids, whole=top is not None)
+    trail = find(model, pool, ids, whole=top is not None)
     prefix = Prefix(pool) if trail is None else trail.prefix
     cached = prefix.length
     try:
@@ -56,11 +56,12 @@ def encode_prompt(model: Network, pool: Pool, ids: Sequence[int], *, top: int | 
         raise
 
 
-def find(pool: Pool, ids: Sequence[int], *, whole: bool) -> Trail | None:
+def find(model: Network, pool: Pool, ids: Sequence[int], *, whole: bool) -> Trail | None:
     """Where to encode a prompt from: its start if `whole`. None: the pool keeps nothing."""
     if pool.known is None:
         return None
-    return pool.known.start() if whole else pool.known.find(ids)
+    known, writer = pool.known, model.writer
+    return known.start(writer=writer) if whole else known.find(ids, writer=writer)
 
 
 class SharedPrompt:

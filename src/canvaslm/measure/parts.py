@@ -108,6 +108,10 @@ class Clocked:
         return self.network.device
 
     @property
+    def writer(self) -> object:
+        return self.network.writer
+
+    @property
     def rows_stand_alone(self) -> bool:
         return self.network.rows_stand_alone
 

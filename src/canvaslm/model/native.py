@@ -81,6 +81,10 @@ class Native:
         return self.weights.embedding.data.device
 
     @property
+    def writer(self) -> object:
+        return self
+
+    @property
     def rows_stand_alone(self) -> bool:
         """As the native kernels promise; torch's products, the reference, promise nothing."""
         return self.operations.name != "reference"

@@ -66,6 +66,11 @@ class Network(Protocol):
     def device(self) -> torch.device: ...
 
     @property
+    def writer(self) -> object:
+        """Whose K and V its passes write: only networks of one writer may read each other's."""
+        ...
+
+    @property
     def rows_stand_alone(self) -> bool:
         """Whether a row of a pass comes to the same bits whatever other rows are in it."""
         ...

@@ -166,6 +166,10 @@ class Transformer(nn.Module):
     def device(self) -> torch.device:
         return self.embedding.device
 
+    @property
+    def writer(self) -> object:
+        return self
+
     def encode(self, ids_BN: Tensor, positions_BN: Tensor, attend: Attend) -> Tensor:
         """Causal mode: plain embeddings; what `attend` does with k and v makes the prefix."""
         return self.run(self.embed(ids_BN), positions_BN, attend, causal=True)

@@ -22,6 +22,7 @@ def test_a_request_gets_the_same_bits_in_company_as_alone(quiet_lm: canvaslm.LM)
                 ids_1N = torch.randint(lm.config.vocab_size, shape, generator=draw)
                 asks.append(
                     Ask(
+                        network=lm.network,
                         kind="denoise",
                         ids_BN=ids_1N,
                         positions_BN=prefix.length + torch.arange(count)[None],
@@ -29,8 +30,8 @@ def test_a_request_gets_the_same_bits_in_company_as_alone(quiet_lm: canvaslm.LM)
                         soft_BND=torch.randn(*shape, lm.config.hidden_size, generator=draw),
                     )
                 )
-            alone = [next(run(lm.network, [ask])) for ask in asks]
-            for one, other in zip(run(lm.network, asks), alone, strict=True):
+            alone = [next(run([ask])) for ask in asks]
+            for one, other in zip(run(asks), alone, strict=True):
                 assert torch.equal(one, other)
     for prefix in found:
         prefix.free()
@@ -44,6 +45,7 @@ def test_what_is_written_is_the_same_too(quiet_lm: canvaslm.LM) -> None:
             found = prefixes(lm)
             asks = [
                 Ask(
+                    network=lm.network,
                     kind="encode",
                     ids_BN=ids_1N + i,
                     positions_BN=prefix.length + torch.arange(40)[None],
@@ -52,7 +54,7 @@ def test_what_is_written_is_the_same_too(quiet_lm: canvaslm.LM) -> None:
                 for i, prefix in enumerate(found)
             ]
             for group in [asks] if joined else [[ask] for ask in asks]:
-                list(run(lm.network, group))
+                list(run(group))
             for prefix in found:
                 prefix.advance(40)
             kept.append([prefix.segments(0)[0][0].clone() for prefix in found])

@@ -12,7 +12,13 @@ def fiber(turns: Turns, client: str, *, attained: int = 0) -> Fiber:
     turns.enter(client)
     ticket = Ticket(queued=0.0, wake=lambda: None, tell=None)
     ids_1N = torch.zeros(1, 256, dtype=torch.long)
-    ask = Ask(kind="denoise", ids_BN=ids_1N, positions_BN=ids_1N, attend=lambda layer, q, k, v: q)
+    ask = Ask(
+        network=None,
+        kind="denoise",
+        ids_BN=ids_1N,
+        positions_BN=ids_1N,
+        attend=lambda layer, q, k, v: q,
+    )
     made = Fiber(work=lambda lm: [], ticket=ticket, client=client, deadline=None, ask=ask)
     made.attained = attained
     return made

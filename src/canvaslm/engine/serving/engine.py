@@ -16,12 +16,13 @@ import logging
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from types import TracebackType
 
 import torch
 
+from canvaslm.adapter.adapter import Adapter
 from canvaslm.cache.known import Known
 from canvaslm.cache.pages import Pool
 from canvaslm.engine.checks import check_number
@@ -41,6 +42,7 @@ from canvaslm.errors import (
     DeadlineError,
     OutOfMemoryError,
     OverloadedError,
+    ParameterError,
     RequestCancelledError,
     StoppedError,
 )
@@ -61,12 +63,18 @@ class Engine:
     use that `LM`'s network and pages."""
 
     def __init__(
-        self, lm: LM, *, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        lm: LM,
+        *,
+        adapters: Mapping[str, Adapter] | None = None,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.lm, self.limits, self.clock = lm, limits or Limits(), clock
         self.counters, self.costs, self.turns = Counters(), Costs(), Turns()
         self.error: BaseException | None = None
-        self._view = lm.through(Line(lm.network, wait))
+        models = {"": lm} | {name: lm.adapted(a) for name, a in (adapters or {}).items()}
+        self._views = {name: m.through(Line(m.network, wait)) for name, m in models.items()}
         self._waiting = Waiting(self.limits)
         self._active: list[Fiber] = []
         self._parking = Parking(lm.pool)
@@ -115,6 +123,7 @@ class Engine:
         self,
         work: Work,
         *,
+        adapter: str = "",
         client: str = "",
         deadline: float | None = None,
         tell: Tell | None = None,
@@ -129,6 +138,9 @@ class Engine:
         """
         if deadline is not None:
             check_number("deadline", deadline, above_zero=True)
+        if adapter not in self._views:
+            known = ", ".join(name for name in self._views if name) or "none"
+            raise ParameterError(f"no adapter {adapter!r}: there are {known}")
         now, seconds = self.clock(), self.limits.deadline if deadline is None else deadline
         ticket = Ticket(queued=now, wake=self._wake, tell=tell)
         with self._changed:
@@ -141,7 +153,9 @@ class Engine:
                 raise
             self.counters.accepted += 1
             until = None if seconds is None else now + seconds
-            self._waiting.add(Fiber(work=work, ticket=ticket, client=client, deadline=until))
+            self._waiting.add(
+                Fiber(work=work, ticket=ticket, client=client, deadline=until, adapter=adapter)
+            )
             self._changed.notify_all()
         return ticket
 
@@ -220,7 +234,7 @@ class Engine:
         fiber.waited = self.counters.passes
         self.turns.enter(fiber.client)
         self._active.append(fiber)
-        fiber.start(self._view, self.clock)
+        fiber.start(self._views[fiber.adapter], self.clock)
         self._settle(fiber)
 
     def _pass(self, group: list[Fiber]) -> None:
@@ -229,7 +243,7 @@ class Engine:
         asks = [fiber.ask for fiber in group if fiber.ask is not None]
         started, rows = self.clock(), sum(ask.rows for ask in asks)
         try:
-            hidden = list(run(self.lm.network, asks))
+            hidden = list(run(asks))
         except Exception as error:
             if len(group) == 1:
                 self._fail_or_park(group[0], error)
@@ -255,7 +269,7 @@ class Engine:
         if not self.lm.network.rows_stand_alone:
             return order[:1]
         peers = self.turns.peers(order)
-        fitting = [fiber for fiber in order if fiber.ask and fiber.ask.shape == first.shape]
+        fitting = [fiber for fiber in order if fiber.ask and fiber.ask.goes_with(first)]
         available = sum(fiber.ask.rows for fiber in fitting if fiber.ask and fiber in peers)
         most, free = self.costs.rows(first.shape, available), self.costs.free(first.shape)
         group: list[Fiber] = []

@@ -28,6 +28,7 @@ PATIENCE = 16  # throws into a request that catches them and asks for another pa
 class Fiber:
     """One request, from the queue to its end, on the engine's thread.
 
+    adapter   the network it is for: a name of the engine's, "" for the base
     client    whose share it counts for
     deadline  when its time is over, by the engine's clock; None: never
     ask       what it waits for; None before its first turn and after its end
@@ -40,6 +41,7 @@ class Fiber:
     ticket: Ticket
     client: str
     deadline: float | None
+    adapter: str = ""
     number: int = field(default_factory=lambda: next(_numbers))
     ask: Ask | None = None
     told: int = 0

@@ -19,8 +19,10 @@ from canvaslm.model.transformer import Attend
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ask:
-    """A pass that a request waits for. Asks of one `shape` can be one pass."""
+    """A pass of `network` that a request waits for. Asks of one `shape`, of the same network, can
+    be one pass."""
 
+    network: Network
     kind: Literal["encode", "denoise"]
     ids_BN: Tensor
     positions_BN: Tensor
@@ -30,6 +32,10 @@ class Ask:
     @property
     def shape(self) -> tuple[str, int, bool]:
         return self.kind, self.ids_BN.shape[1], self.soft_BND is None
+
+    def goes_with(self, other: Ask) -> bool:
+        """Whether the two can be one pass."""
+        return self.network is other.network and self.shape == other.shape
 
     @property
     def rows(self) -> int:
@@ -70,12 +76,22 @@ class Line:
         return self.network.head
 
     @property
+    def writer(self) -> object:
+        return self.network.writer
+
+    @property
     def rows_stand_alone(self) -> bool:
         return self.network.rows_stand_alone
 
     def encode(self, ids_BN: Tensor, positions_BN: Tensor, attend: Attend) -> Tensor:
         return self.wait(
-            Ask(kind="encode", ids_BN=ids_BN, positions_BN=positions_BN, attend=attend)
+            Ask(
+                network=self.network,
+                kind="encode",
+                ids_BN=ids_BN,
+                positions_BN=positions_BN,
+                attend=attend,
+            )
         )
 
     def denoise(
@@ -83,6 +99,7 @@ class Line:
     ) -> Tensor:
         return self.wait(
             Ask(
+                network=self.network,
                 kind="denoise",
                 ids_BN=ids_BL,
                 positions_BN=positions_BL,
@@ -112,9 +129,9 @@ class Together:
         return torch.cat([attend(layer, *own) for attend, *own in parts])
 
 
-def run(network: Network, asks: Sequence[Ask]) -> Iterator[Tensor]:
-    """One pass for asks of one shape: the hidden states of each."""
-    first = asks[0]
+def run(asks: Sequence[Ask]) -> Iterator[Tensor]:
+    """One pass for asks that go together: the hidden states of each."""
+    first, network = asks[0], asks[0].network
     ids_BN, positions_BN, attend, soft_BND = (
         first.ids_BN,
         first.positions_BN,
