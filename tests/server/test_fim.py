@@ -147,3 +147,12 @@ def test_what_cannot_be_served_is_named(
     answer = fill(client, **changed, stream=stream)
     assert answer.status_code == 400
     assert param is None or answer.json()["error"]["param"].startswith(param)
+
+
+def test_what_cannot_fit_is_refused_before_its_tokens_are_counted(server: Any, lm: Any) -> None:
+    longest = lm.config.max_positions * lm.tokenizer.longest
+    edit = {"text": "a" * (longest + 1), "span": [0, 1]}
+    with server.client() as client:
+        for reply in (fill(client, prompt="a" * longest), client.post("/v1/edits", json=edit)):
+            assert reply.status_code == 413
+            assert str(longest) in reply.json()["error"]["message"]

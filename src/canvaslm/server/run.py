@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -126,6 +126,7 @@ class Server:
         try:
             engine = Engine(self.load(), limits=self.settings.limits)
             engine.start()
+            engine.submit(warm_up)  # while the first requests are on their way
         except BaseException as error:
             self._tell_loop(self._fail, error)
         else:
@@ -234,3 +235,9 @@ def _uvicorn_logs_to(log: Log) -> Iterator[None]:
         for logger, propagate in zip(loggers, before, strict=True):
             logger.removeHandler(handler)
             logger.propagate = propagate
+
+
+def warm_up(lm: LM) -> Sequence[object]:
+    """Work for the engine that gives nothing."""
+    lm.warm_up()
+    return ()

@@ -111,6 +111,11 @@ class Tokenizer:
         """
         return self._read_bytes(_check_id(id))
 
+    @cached_property
+    def longest(self) -> int:
+        """Bytes of the longest token: no text of more characters is one token."""
+        return max(len(self._read_bytes(id)) for id in range(self.vocab_size))
+
     def _read_bytes(self, id: int) -> bytes:
         known = self._bytes.get(id)
         if known is not None:

@@ -17,6 +17,7 @@ from canvaslm.engine.rewriting.write import Watch
 from canvaslm.errors import ContextLengthError
 from canvaslm.server.asking.params import (
     build,
+    check_size,
     constraint_field,
     naming,
     read_constraint,
@@ -67,6 +68,12 @@ def blaming(document: str, fields: Collection[str]) -> Iterator[None]:
         except ContextLengthError as error:
             code = "context_length_exceeded"
             raise ApiError(str(error), param=document, code=code) from None
+
+
+def check_document(name: str, size: int, lm: LM, settings: Settings) -> None:
+    """Raise ApiError for a document of more characters than the context can hold, whatever its
+    tokens are: the engine's thread need not count those to know."""
+    check_size(name, size, min(settings.prompt, lm.config.max_positions * lm.tokenizer.longest))
 
 
 def rules_for(params: Params) -> GapRules:

@@ -10,8 +10,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from canvaslm.engine.events import Draft
-from canvaslm.server.asking.gaps import blaming, read_params, written
-from canvaslm.server.asking.params import check_size, check_stream, is_heavy
+from canvaslm.server.asking.gaps import blaming, check_document, read_params, written
+from canvaslm.server.asking.params import check_stream, is_heavy
 from canvaslm.server.asking.spans import Work, read_work
 from canvaslm.server.schema.edits import EditReply, EditsBody, RepairReply
 from canvaslm.server.service import CallerDep, Running, ServiceDep
@@ -36,8 +36,8 @@ async def edits(
     """
     model = service.check_model(body.model)
     check_stream(body)
-    check_size("text", len(body.text) + len(body.prompt or ""), service.settings.prompt)
     lm, settings = service.lm, service.settings
+    check_document("text", len(body.text) + len(body.prompt or ""), lm, settings)
     params = await service.prepare(
         lambda: read_params(body, lm, settings), caller, heavy=is_heavy(body)
     )

@@ -13,8 +13,17 @@ from starlette.responses import Response
 from canvaslm.engine.events import Draft
 from canvaslm.engine.rewriting.infill import Infilled
 from canvaslm.engine.rewriting.rewriter import MAX_GAP
-from canvaslm.server.asking.gaps import Gap, blaming, cut, read_params, rules_for, usage_of, written
-from canvaslm.server.asking.params import check_size, check_stream, is_heavy
+from canvaslm.server.asking.gaps import (
+    Gap,
+    blaming,
+    check_document,
+    cut,
+    read_params,
+    rules_for,
+    usage_of,
+    written,
+)
+from canvaslm.server.asking.params import check_stream, is_heavy
 from canvaslm.server.errors import ApiError
 from canvaslm.server.schema.fim import FimBody, FimChoice, FimMessage, FimReply
 from canvaslm.server.service import CallerDep, Running, Service, ServiceDep
@@ -55,9 +64,9 @@ def read_gap(body: FimBody, service: Service) -> Gap:
     """What is to be filled, and how. Raises ApiError."""
     seed = one_of(body, "seed", "random_seed")
     most = one_of(body, "max_tokens", "max_completion_tokens")
-    check_size("prompt", len(body.prompt) + len(body.suffix or ""), service.settings.prompt)
-    given = body.model_copy(update={"seed": seed})
-    params = read_params(given, service.lm, service.settings)
+    lm, settings = service.lm, service.settings
+    check_document("prompt", len(body.prompt) + len(body.suffix or ""), lm, settings)
+    params = read_params(body.model_copy(update={"seed": seed}), lm, settings)
     return Gap(
         before=body.prompt,
         after=body.suffix or "",
