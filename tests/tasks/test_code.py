@@ -71,8 +71,9 @@ def test_other_code_compiles_but_is_wrong() -> None:
 
 
 def test_broken_code_does_not_compile(examples: list[Example]) -> None:
+    broken = "    return )\n'''\n\"\"\"\n)"  # also where the gap is in a string
     for example in examples[:20]:
-        score = TASK.score(example, "    return )")
+        score = TASK.score(example, broken)
         assert (score.correct, score.details["compiles"]) == (False, 0.0)
 
 
