@@ -4,6 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from canvaslm.adapter.adapter import Adapter
+    from canvaslm.adapter.files import read_adapter
     from canvaslm.control.language.constraints import Choice, Grammar, Json, JsonSchema, Regex
     from canvaslm.engine.decide.answers import Decisions
     from canvaslm.engine.decide.questions import Option, Pick, Rate, YesNo
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 # Importing canvaslm does nothing: a name brings its module, and torch, when it is first used.
 _HOMES = {
     "LM": "engine.lm",
+    "Adapter": "adapter.adapter",
     "Broken": "text.spans",
     "CanvasError": "errors",
     "Choice": "control.language.constraints",
@@ -60,10 +63,12 @@ _HOMES = {
     "Usage": "engine.result",
     "YesNo": "engine.decide.questions",
     "load": "engine.loading",
+    "read_adapter": "adapter.files",
 }
 
 __all__ = [
     "LM",
+    "Adapter",
     "Broken",
     "CanvasError",
     "Choice",
@@ -96,6 +101,7 @@ __all__ = [
     "Usage",
     "YesNo",
     "load",
+    "read_adapter",
 ]
 
 

@@ -11,7 +11,7 @@ from tests.model.test_native import rounded
 from torch import Tensor
 
 from canvaslm.adapter.config import AdapterConfig
-from canvaslm.adapter.rounded import RoundedLinear, frozen, product
+from canvaslm.adapter.rounded import RoundedExperts, RoundedLinear, frozen, is_rounded, product
 from canvaslm.adapter.wear import attach, wear, wearing
 from canvaslm.engine.quantised.read import quantise_model
 from canvaslm.kernels.weight import Weight
@@ -105,3 +105,27 @@ def test_an_adapter_learns_on_it_in_bfloat16() -> None:
 def test_an_adapter_may_be_worn_to_be_looked_at() -> None:
     _, twin = base("int8", torch.float32)
     assert far(answers(wearing(twin, trained(twin.config))), answers(twin)) > 0.01
+
+
+@pytest.mark.parametrize("quant", ["int8", "int4"])
+def test_the_weights_move_with_the_network_and_keep_their_types(quant: str) -> None:
+    network, _ = base(quant, torch.float32)
+    before = weights_in(network)
+    assert is_rounded(network)
+    network.to("meta")
+    after = weights_in(network)
+    assert len(after) == len(before) > 0
+    for old, new in zip(before, after, strict=True):
+        assert new.data.device.type == "meta"
+        assert (new.data.dtype, new.data.shape) == (old.data.dtype, old.data.shape)
+
+
+def weights_in(network: Transformer) -> list[Weight]:
+    """The rounded ones, of products and of experts."""
+    found: list[Weight] = []
+    for module in network.modules():
+        if isinstance(module, RoundedLinear):
+            found.append(module.weight)
+        elif isinstance(module, RoundedExperts):
+            found += [weight for part in module.parts for weight in part]
+    return found

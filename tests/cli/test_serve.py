@@ -22,6 +22,11 @@ from canvaslm.cli.serve import missing_extra, names
         (("--api-key-file", "/nowhere/keys"), "/nowhere/keys"),
         (("--host", "256.0.0.1"), "256.0.0.1"),
         (("--name", ""), "name"),
+        (("--adapter", "law"), "NAME=FOLDER"),
+        (("--adapter", "law=/nowhere"), "/nowhere"),
+        (("--adapter", "a:b=."), "colon"),
+        (("--adapter", "a=.", "--adapter", "a=."), "twice"),
+        (("--adapter", "pocket=."), "pocket"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused(run: Run, options: tuple[str, ...], said: str) -> None:
@@ -37,6 +42,12 @@ def test_what_cannot_be_loaded_ends_it_with_the_reason(run: Run, tmp_path: Path)
     assert "listening on http://127.0.0.1:" in done.err
     assert done.err.splitlines()[-1].startswith("canvaslm: ")
     assert "nothing" in done.err.splitlines()[-1]
+
+
+def test_an_adapter_that_cannot_be_read_ends_it_with_the_reason(run: Run, tmp_path: Path) -> None:
+    done = run("serve", "--port", "0", "--adapter", f"mine={tmp_path}")
+    assert (done.code, done.out) == (2, "")
+    assert "adapter_config.json" in done.err.splitlines()[-1]
 
 
 def test_a_port_that_is_taken_is_said(run: Run) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Run
 
+import canvaslm
+
 
 @pytest.mark.parametrize(
     ("options", "reason"),
@@ -60,6 +62,53 @@ def test_a_recipe_of_ones_own_trains_a_checkpoint(
     more = run("train", recipe, "--out", out, "--model", checkpoint, "--resume", "--steps", 3)
     assert more.code == 0
     assert len((out / "log.jsonl").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("quant", [(), ("--quant", "int8")])
+def test_an_adapter_is_trained_merged_and_answers(
+    run: Run, tmp_path: Path, checkpoint: Path, quant: tuple[str, ...]
+) -> None:
+    data, recipe, out = tmp_path / "data.jsonl", tmp_path / "mine.py", tmp_path / "run"
+    data.write_text('{"prompt": "a square", "answer": "and a circle"}\n')
+    recipe.write_text(RECIPE.format(base=str(checkpoint), data=str(data)))
+    lora = ("--lora", 2, "--alpha", 3, "--target", "attention.q", "--target", "mlp.up", *quant)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("canvaslm.training.loop.can_compile", lambda: False)
+        done = run("train", recipe, "--out", out, *lora)
+        assert (done.code, done.out) == (0, f"{out / 'model'}\n"), done.err
+        assert run("train", recipe, "--out", out, *lora, "--resume", "--steps", 3).code == 0
+    adapter = canvaslm.read_adapter(out / "model")
+    assert (adapter.config.rank, adapter.config.alpha, adapter.base) == (2, 3, str(checkpoint))
+    assert adapter.config.targets == ("attention.q", "mlp.up")
+    assert run("merge", checkpoint, out / "model", tmp_path / "merged").code == 0
+    asked = ("generate", "a", "--max-tokens", 4, "--max-steps", 2, "--seed", 1)
+    answer = run(*asked, "--model", checkpoint, "--adapter", out / "model")
+    assert answer.code == 0, answer.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--alpha", 3), "--alpha would have no effect: add --lora"),
+        (("--quant", "int8"), "--quant would have no effect"),
+        (("--lora", 0), "rank"),
+        (("--lora", 2, "--target", "attention.x"), "attention.x"),
+    ],
+)
+def test_an_adapter_that_cannot_be_is_refused(
+    run: Run, tmp_path: Path, checkpoint: Path, options: tuple[object, ...], said: str
+) -> None:
+    recipe = tmp_path / "mine.py"
+    recipe.write_text(RECIPE.format(base=str(checkpoint), data="none.jsonl"))
+    done = run("train", recipe, "--out", tmp_path / "run", *options)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+
+
+def test_an_adapter_of_a_new_model_is_refused(run: Run, tmp_path: Path) -> None:
+    done = run("train", "pocket", "--out", tmp_path / "run", "--lora", 4)
+    assert (done.code, done.out) == (2, "")
+    assert "--model" in done.err
 
 
 def test_bad_data_is_refused_by_file_and_line(run: Run, tmp_path: Path, checkpoint: Path) -> None:

@@ -7,7 +7,7 @@ files have, one widened matrix, and the activations.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -50,6 +50,12 @@ class RoundedLinear(nn.Module):
         super().__init__()
         self.weight = weight
 
+    def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> RoundedLinear:
+        """What moves the network moves the weight, which keeps its type."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        (self.weight,) = moved([self.weight], place_of(fn, self.weight))
+        return self
+
     def forward(self, x: Tensor) -> Tensor:
         return product(x, self.weight)
 
@@ -63,6 +69,15 @@ class RoundedExperts(Experts):
         nn.Module.__init__(self)
         self.parts = list(zip(gate, up, down, strict=True))
         self.count = len(self.parts)
+
+    def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> RoundedExperts:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.parts:
+            place = place_of(fn, self.parts[0][0])
+            self.parts = [
+                (gate, up, down) for gate, up, down in (moved(part, place) for part in self.parts)
+            ]
+        return self
 
     def expert(self, index: int, x_RD: Tensor) -> Tensor:
         gate, up, down = self.parts[index]
@@ -96,6 +111,16 @@ def frozen(
         else:
             put(model.get_submodule(place), own, widened(found).to(device, dtype))
     return model.eval()
+
+
+def is_rounded(model: Transformer) -> bool:
+    """Whether `frozen` made it, of a state in which something is rounded."""
+    return any(isinstance(module, RoundedLinear | RoundedExperts) for module in model.modules())
+
+
+def place_of(fn: Callable[..., Tensor], weight: Weight) -> torch.device:
+    """Where what `nn.Module.to` applies takes a tensor that is where the weight is."""
+    return fn(torch.empty(0, device=weight.data.device)).device
 
 
 def put(module: nn.Module, name: str, value: Tensor) -> None:

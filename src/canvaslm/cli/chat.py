@@ -37,6 +37,7 @@ def chat(
     stop: parameters.Stop = None,
     effort: parameters.Effort = None,
     model: options.Model = None,
+    adapter: options.Adapter = None,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
 ) -> None:
@@ -53,7 +54,7 @@ def chat(
         stop=stop or None,
         effort=effort,
     )
-    lm = options.load(model, device=device, dtype=dtype)
+    lm = options.load(model, device=device, dtype=dtype, adapter=adapter)
     first: list[Message] = [] if system is None else [{"role": "system", "content": system}]
     talk = Conversation(lm=lm, params=params, first=first)
     for line in _lines():

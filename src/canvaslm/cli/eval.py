@@ -14,6 +14,7 @@ from canvaslm.cli import (
     eval_infill,
     eval_likelihood,
     eval_options,
+    eval_sudoku,
     options,
     parameters,
 )
@@ -119,4 +120,4 @@ for _task in (*TASKS, ALL):
         _task,
         help=f"Right answers on {'all tasks' if _task == ALL else _task}, by bin, with steps per "
         "canvas and tokens per second.",
-    )(_evaluation_of(_task))
+    )(eval_sudoku.command(_evaluation_of(_task)) if _task == "sudoku" else _evaluation_of(_task))

@@ -50,6 +50,7 @@ def generate(
     ] = False,
     as_json: options.Json = False,
     model: options.Model = None,
+    adapter: options.Adapter = None,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
 ) -> None:
@@ -88,7 +89,7 @@ def generate(
     if (logprobs or prompt_logprobs) and not as_json:
         raise ParameterError("log-probabilities are shown in the document of --json: add it")
     asked = _read_stdin() if prompt is None else prompt
-    lm = options.load(model, device=device, dtype=dtype)
+    lm = options.load(model, device=device, dtype=dtype, adapter=adapter)
     if watch:
         result = _watched(lm, asked, params)
     elif as_json or n > 1:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -22,6 +23,15 @@ Model = Annotated[
         show_default=False,
     ),
 ]
+Adapter = Annotated[
+    Path | None,
+    typer.Option(
+        "--adapter",
+        metavar="FOLDER",
+        help="A PEFT adapter (LoRA) to put on the model.",
+        show_default=False,
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16 or float64.")]
 Quant = Annotated[
@@ -35,10 +45,17 @@ Seed = Annotated[
 ]
 
 
-def load(model: str | None, *, device: str, dtype: str, quant: str | None = None) -> LM:
+def load(
+    model: str | None,
+    *,
+    device: str,
+    dtype: str,
+    quant: str | None = None,
+    adapter: Path | None = None,
+) -> LM:
     """The model that the options name. Raises what `canvaslm.load` does."""
     import canvaslm
 
-    if quant is None:
-        return canvaslm.load(model, device=device, dtype=dtype)
-    return canvaslm.load(model, device=device, dtype=dtype, quant=quant)
+    extra: dict[str, Any] = {"quant": quant, "adapter": adapter}
+    given = {name: value for name, value in extra.items() if value is not None}
+    return canvaslm.load(model, device=device, dtype=dtype, **given)

@@ -13,6 +13,7 @@ from canvaslm.errors import ParameterError
 
 if TYPE_CHECKING:
     from canvaslm import LM
+    from canvaslm.adapter.adapter import Adapter
 
 KEYS = "CANVASLM_API_KEYS"
 EXTRA = frozenset({"fastapi", "greenlet", "prometheus_client", "pydantic", "starlette", "uvicorn"})
@@ -30,6 +31,14 @@ def serve(
     name: Annotated[
         str | None,
         typer.Option(help="The id the model goes by.", show_default="its folder's name"),
+    ] = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FOLDER",
+            help="A PEFT adapter to serve beside the model, as the model NAME; may be repeated.",
+            show_default=False,
+        ),
     ] = None,
     api_key_file: Annotated[
         Path | None,
@@ -68,7 +77,7 @@ def serve(
     dtype: options.Dtype = "auto",
     max_active: Annotated[int, typer.Option(help="Requests at work at a time.")] = 32,
     max_queue: Annotated[int, typer.Option(help="Requests that may wait; more get 429.")] = 256,
-    max_per_client: Annotated[int, typer.Option(help="Of these, of one client.")] = 64,
+    max_per_client: Annotated[int, typer.Option(help="Requests that one client may have.")] = 64,
     max_body: Annotated[int, typer.Option(help="Largest body, in bytes.")] = 4 << 20,
     timeout: Annotated[float, typer.Option(help="Seconds a request may take.")] = 600.0,
     drain: Annotated[
@@ -108,12 +117,18 @@ def serve(
             model, device=device, dtype=dtype, quant=quant, cache=cache, context=context
         )
 
-    known = names(model)
+    def read() -> dict[str, Adapter]:
+        from canvaslm.adapter.files import read_adapter
+
+        return {name: read_adapter(folder) for name, folder in folders.items()}
+
+    known, folders = names(model), read_folders(adapter or [])
     settings = Settings(
         host=host,
         port=port,
         name=known[0] if name is None else name,
         aliases=known,
+        adapters=tuple(folders),
         keys=keys(),
         origins=tuple(cors_origin or ()),
         hosts=tuple(allow_host or ()),
@@ -127,6 +142,7 @@ def serve(
     server = Server(
         settings=settings,
         load=load,
+        adapters=read,
         log=Log(level=log_level, path=log_file),
         say=lambda text: console.print(f"canvaslm: {text}", markup=False),
         reload=None if api_key_file is None else keys,
@@ -140,6 +156,19 @@ def names(model: str | None) -> tuple[str, ...]:
         return ("canvaslm-pocket", "pocket")
     own = Path(model).resolve().name if Path(model).exists() else model.rstrip("/").split("/")[-1]
     return tuple(dict.fromkeys(name for name in (own, model) if name))
+
+
+def read_folders(given: list[str]) -> dict[str, Path]:
+    """The folders of adapters by name. Raises ParameterError for no folder, and a name twice."""
+    folders: dict[str, Path] = {}
+    for text in given:
+        name, equals, folder = text.partition("=")
+        if not equals or not Path(folder).expanduser().is_dir():
+            raise ParameterError(f"--adapter wants NAME=FOLDER with a PEFT folder, got {text!r}")
+        if name in folders:
+            raise ParameterError(f"--adapter gives {name!r} twice: choose another name")
+        folders[name] = Path(folder).expanduser()
+    return folders
 
 
 def missing_extra(missing: ModuleNotFoundError) -> Exception:

@@ -9,13 +9,14 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
 
+from canvaslm.adapter.adapter import Adapter
 from canvaslm.engine.lm import LM
 from canvaslm.engine.serving.engine import Engine
 from canvaslm.errors import ParameterError, StoppedError
@@ -57,6 +58,7 @@ class Server:
     load      gives the model, on a thread of its own
     log       where lines about requests and events go
     say       tells whoever started it
+    adapters  gives what goes by the names of the settings' adapters, on that thread, too
     reload    reads the API keys anew, on SIGHUP; None: there is nothing to read
     """
 
@@ -64,6 +66,7 @@ class Server:
     load: Callable[[], LM]
     log: Log
     say: Say
+    adapters: Callable[[], Mapping[str, Adapter]] = dict
     reload: Callable[[], tuple[str, ...]] | None = None
 
     def run(self) -> int:
@@ -124,9 +127,11 @@ class Server:
     def _load(self) -> None:
         """On its own thread, so that nothing waits for it."""
         try:
-            engine = Engine(self.load(), limits=self.settings.limits)
+            adapters = self.adapters()
+            engine = Engine(self.load(), adapters=adapters, limits=self.settings.limits)
             engine.start()
-            engine.submit(warm_up)  # while the first requests are on their way
+            for name in ("", *adapters):
+                engine.submit(warm_up, adapter=name)  # while the first requests are on their way
         except BaseException as error:
             self._tell_loop(self._fail, error)
         else:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from fastapi import Depends, Request
@@ -64,10 +64,12 @@ class Presence:
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Who asks: the request's id, and the client whose share it counts for."""
+    """Who asks: the request's id, the client whose share it counts for, and the id of the model
+    that is asked, which `Service.asking` finds."""
 
     id: str
     client: str = ""
+    model: str = ""
     presence: Presence = field(default_factory=Presence, repr=False, compare=False)
     tally: Tally = field(default_factory=Tally, repr=False, compare=False)
 
@@ -202,24 +204,42 @@ class Service:
         return self.settings.name
 
     def check_model(self, name: str | None) -> str:
-        """The model's id. Raises ApiError for another name than its own and its aliases."""
-        if not name or name in (self.name, "default", *self.settings.aliases):  # "" as llama.vim's
+        """The id of the model, or of it with an adapter. Raises ApiError for any other name."""
+        own = (self.name, "default", *self.settings.aliases)
+        if not name or name in own:  # "" as llama.vim's
             return self.name
+        base, _, adapter = name.rpartition(":")
+        if adapter in self.settings.adapters and (not base or base in own):
+            return f"{self.name}:{adapter}"
         raise ApiError(
-            f"there is no model {name[:100]!r} here: ask for {self.name!r}",
+            f"there is no model {name[:100]!r} here: ask for {self._known()}",
             status=404,
             kind="not_found_error",
             param="model",
             code="model_not_found",
         )
 
+    def _known(self) -> str:
+        first, more = list(self.settings.models)[:5], len(self.settings.models) > 5
+        return " or ".join(map(repr, first)) + (", ..., see /v1/models" if more else "")
+
+    def asking(self, name: str | None, caller: Caller) -> Caller:
+        """The caller, whose work is then for the model of that name. Raises what `check_model`
+        does."""
+        return replace(caller, model=self.check_model(name))
+
     def submit(self, work: Work, caller: Caller, *, merge: Merge = latest_draft) -> Running:
-        """Put a request in the queue. Raises OverloadedError or StoppedError at once."""
+        """Put a request for the caller's model in the queue. Raises OverloadedError or StoppedError
+        at once."""
         if self.stopping:
             raise StoppedError("the server is stopping: ask again soon")
         running = Running(merge=merge, tally=caller.tally)
         running.ticket = self.engine.submit(
-            work, client=caller.client, deadline=self.settings.wait, tell=running.tell
+            work,
+            adapter=self.settings.models.get(caller.model, ""),
+            client=caller.client,
+            deadline=self.settings.wait,
+            tell=running.tell,
         )
         self.running.add(running)
         running.on_end = lambda: self.running.discard(running)

@@ -16,6 +16,7 @@ class Settings:
     host, port      where it listens; port 0 takes a free one
     name            the id the model goes by
     aliases         other names that requests may call it
+    adapters        names of the adapters beside it: requests ask for `name:ADAPTER` or ADAPTER
     keys            API keys; empty: everybody may ask
     origins         origins that pages may ask from (CORS), or "*"; empty: none
     hosts           names that a Host header may have beside the usual ones; a server that is bound
@@ -37,6 +38,7 @@ class Settings:
     port: int = 8000
     name: str = "canvaslm-pocket"
     aliases: tuple[str, ...] = ()
+    adapters: tuple[str, ...] = ()
     keys: tuple[str, ...] = field(default=(), repr=False)
     origins: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
@@ -62,6 +64,24 @@ class Settings:
             raise ParameterError(f"name must be printable text, got {self.name!r}")
         for origin in self.origins:
             check_origin(origin)
+        for index, adapter in enumerate(self.adapters):
+            taken = {"default", self.name, *self.aliases, *self.adapters[:index]}
+            check_adapter(adapter, taken)
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The ids that requests may name, each with its adapter; "" is the model alone."""
+        return {self.name: ""} | {f"{self.name}:{adapter}": adapter for adapter in self.adapters}
+
+
+def check_adapter(name: str, taken: set[str]) -> None:
+    """Raise ParameterError for a name that could not be told from another."""
+    if not name or not name.isprintable() or ":" in name:
+        raise ParameterError(
+            f"an adapter's name must be printable text without a colon, got {name!r}"
+        )
+    if name in taken:
+        raise ParameterError(f"two models would go by the name {name!r}: rename the adapter")
 
 
 def check_origin(origin: str) -> None:

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from canvaslm.training.loop import train
     from canvaslm.training.optimise.choose import Adafactor, AdamW, MuonAdamW
     from canvaslm.training.optimise.schedule import Constant, Cosine, Linear, Trapezoid
+    from canvaslm.training.part import LowRank
     from canvaslm.training.recipe import Recipe, Watch
+    from canvaslm.training.rounded import Rounded
     from canvaslm.training.start import Base, Scratch
 
 _HOMES = {
@@ -20,7 +22,9 @@ _HOMES = {
     "loop": ("train",),
     "optimise.choose": ("Adafactor", "AdamW", "MuonAdamW"),
     "optimise.schedule": ("Constant", "Cosine", "Linear", "Trapezoid"),
+    "part": ("LowRank",),
     "recipe": ("Recipe", "Watch"),
+    "rounded": ("Rounded",),
     "start": ("Base", "Scratch"),
 }
 
@@ -34,10 +38,12 @@ __all__ = [
     "Documents",
     "Generated",
     "Linear",
+    "LowRank",
     "Mixture",
     "MuonAdamW",
     "Pairs",
     "Recipe",
+    "Rounded",
     "Scratch",
     "Tasks",
     "Texts",

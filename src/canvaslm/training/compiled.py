@@ -14,6 +14,7 @@ import torch.fx.experimental._config
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from canvaslm.adapter.rounded import is_rounded
 from canvaslm.model.moe import Experts
 from canvaslm.model.transformer import Transformer
 from canvaslm.training import objective
@@ -31,8 +32,11 @@ def can_compile() -> bool:
 def speed_up(model: Transformer) -> None:
     """Compile what lies between the attention calls, once for all layers and lengths.
 
-    The numbers stay those of the plain model up to rounding. Needs `can_compile`.
+    The numbers stay those of the plain model up to rounding. A network of few bits is left as it
+    is. Needs `can_compile`.
     """
+    if is_rounded(model):
+        return
     torch._dynamo.config.recompile_limit = 64
     torch.fx.experimental._config.use_duck_shape = False  # equal lengths are a coincidence here
     for layer in model.layers:

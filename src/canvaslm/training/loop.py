@@ -10,16 +10,18 @@ from torch import Tensor
 
 from canvaslm.engine.device import choose_device
 from canvaslm.errors import DivergedError, TrainingError
+from canvaslm.text.tokenizer import Tokenizer
 from canvaslm.training.board import Board, NoBoard, TensorBoard
 from canvaslm.training.compiled import can_compile, keep_memory
 from canvaslm.training.diverged import keep_batch
 from canvaslm.training.files import append_line, rewind, write_text
-from canvaslm.training.group import Group
+from canvaslm.training.group import Alone, Group
 from canvaslm.training.recipe import Recipe, describe
 from canvaslm.training.state import STATE, load_state, save_state
 from canvaslm.training.trainer import Record, Trainer
 
 Report = Callable[[Record], None]
+State = tuple[dict[str, Tensor], int]
 LOG, RECIPE, BEST = "log.jsonl", "recipe.json", "best.safetensors"
 MAY_CHANGE = ("steps", "save_every")
 
@@ -45,28 +47,46 @@ def train(
     TrainingError, StorageError, and ParameterError for a device that is not there; DivergedError
     after saving the batch.
     """
-    check_folder(out, resume=resume)
-    place, _ = choose_device(device)
-    saved = load_state(out) if resume else None
-    keep_memory()
-    tokenizer = recipe.start.tokenizer(out, seed=recipe.seed)
-    quick = can_compile() and not recipe.recompute if compiled is None else compiled
-    trainer = Trainer(recipe, tokenizer, device=place, group=group, compiled=quick)
-    described = describe(recipe) | {"data_read": trainer.feed.fingerprint}
+    together = group or Alone()
+    with together.together():
+        place, _ = choose_device(together.place(device))
+        saved, tokenizer = begin(recipe, out, resume=resume, group=together)
+        keep_memory()
+        can = can_compile() and not recipe.recompute and not together.sharded
+        quick = can if compiled is None else compiled
+        trainer = Trainer(recipe, tokenizer, device=place, group=together, compiled=quick)
+        start(trainer, out, saved)
+        log = tensorboard and together.leads
+        board = TensorBoard(out / "tensorboard", step=trainer.step) if log else NoBoard()
+        try:
+            run(trainer, out, report or (lambda record: None), board)
+        except DivergedError as error:
+            raise keep_batch(error, out) from error
+        finally:
+            board.close()
+        return export(trainer, tokenizer, out)
+
+
+def begin(
+    recipe: Recipe, out: Path, *, resume: bool, group: Group
+) -> tuple[State | None, Tokenizer]:
+    """The saved state, if the run goes on, and the vocabulary, which one process may learn."""
+    with group.in_turn():
+        check_folder(out, resume=resume)
+        saved = load_state(out) if resume else None
+        return saved, recipe.start.tokenizer(out, seed=recipe.seed)
+
+
+def start(trainer: Trainer, out: Path, saved: State | None) -> None:
+    """Take over a saved state, and write what the run is."""
+    described = describe(trainer.recipe) | {"data_read": trainer.feed.fingerprint}
     if saved is not None:
         check_recipe(described, out / RECIPE)
         trainer.restore(*saved)
-    board = TensorBoard(out / "tensorboard", step=trainer.step) if tensorboard else NoBoard()
-    if trainer.group.leads:
-        write_text(out / RECIPE, json.dumps(described, indent=2))
-        rewind(out / LOG, trainer.step)
-    try:
-        run(trainer, out, report or (lambda record: None), board)
-    except DivergedError as error:
-        raise keep_batch(error, out) from error
-    finally:
-        board.close()
-    return export(trainer, out)
+    with trainer.group.in_turn():
+        if trainer.group.leads:
+            write_text(out / RECIPE, json.dumps(described, indent=2))
+            rewind(out / LOG, trainer.step)
 
 
 def check_folder(out: Path, *, resume: bool) -> None:
@@ -106,14 +126,23 @@ def run(trainer: Trainer, out: Path, report: Report, board: Board) -> None:
             if leads:
                 append_line(out / LOG, json.dumps(record))
                 board.write(record)
-            report(record)
+                report(record)
             ending = at_end(trainer) or tired(trainer)
-            if leads and (trainer.step % trainer.recipe.save_every == 0 or ending):
-                save_state(out, trainer.state(), trainer.step)
+            if trainer.step % trainer.recipe.save_every == 0 or ending:
+                save(trainer, out)
+            if trainer.group.stopping():
+                raise KeyboardInterrupt
     except KeyboardInterrupt:
-        if leads:
-            save_state(out, trainer.state(), trainer.step)
+        save(trainer, out)
         raise
+
+
+def save(trainer: Trainer, out: Path) -> None:
+    """All processes give their shares; the leading one writes them."""
+    state = trainer.state()
+    with trainer.group.in_turn():
+        if trainer.group.leads:
+            save_state(out, state, trainer.step)
 
 
 def watch(trainer: Trainer, out: Path) -> Record:
@@ -124,9 +153,11 @@ def watch(trainer: Trainer, out: Path) -> Record:
     if trainer.step % recipe.watch.every and not at_end(trainer):
         return {}
     record = trainer.measure(recipe.watch.batches)
-    if trainer.stale == 0 and trainer.group.leads:
-        weights = {name: tensor.detach() for name, tensor in trainer.weights().items()}
-        save_state(out, weights, trainer.step, name=BEST)
+    if trainer.stale == 0:
+        weights = trainer.gather(trainer.weights())
+        with trainer.group.in_turn():
+            if trainer.group.leads:
+                save_state(out, weights, trainer.step, name=BEST)
     return record
 
 
@@ -140,17 +171,25 @@ def tired(trainer: Trainer) -> bool:
     return watch is not None and watch.patience is not None and trainer.stale >= watch.patience
 
 
-def export(trainer: Trainer, out: Path) -> Path:
+def export(trainer: Trainer, tokenizer: Tokenizer, out: Path) -> Path:
     """Write what the run came to: the best weights measured, else the averaged or last ones."""
     recipe, folder = trainer.recipe, out / "model"
-    if not trainer.group.leads:
-        return folder
-    with trainer.showing(exported(trainer, out)):
-        return recipe.part.export(trainer.model, recipe.start, folder, run=out)
+    weights = exported(trainer, out)
+    with trainer.group.in_turn():
+        if trainer.group.leads and trainer.group.sharded:
+            model = recipe.start.network(tokenizer, seed=recipe.seed)
+            for name, parameter in recipe.part.prepare(model, seed=recipe.seed).items():
+                parameter.data = weights[name].to(parameter.dtype)
+            recipe.part.export(model, recipe.start, folder, run=out)
+        elif trainer.group.leads:
+            with trainer.showing(weights):
+                recipe.part.export(trainer.model, recipe.start, folder, run=out)
+    return folder
 
 
 def exported(trainer: Trainer, out: Path) -> dict[str, Tensor]:
-    if trainer.recipe.watch is not None and (out / BEST).exists():
+    weights = trainer.gather(trainer.weights())
+    if trainer.recipe.watch is not None and (out / BEST).exists() and trainer.group.leads:
         best, _ = load_state(out, name=BEST)
-        return {name: tensor.to(trainer.device) for name, tensor in best.items()}
-    return dict(trainer.weights())
+        return {name: best[name].to(tensor.device) for name, tensor in weights.items()}
+    return weights

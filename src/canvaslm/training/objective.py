@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -57,43 +58,74 @@ def score_again(model: Transformer, hidden: Tensor, target: Tensor) -> tuple[Ten
     return scored
 
 
-def losses(model: Transformer, batch: Batch, *, score: Score | None = None) -> Losses:
-    """Both losses of one batch, with gradients; `score` is `token_losses` unless it is given."""
+def losses(
+    model: Transformer, batch: Batch, *, score: Score | None = None, even: bool = False
+) -> Losses:
+    """Both losses of one batch, with gradients; `score` is `token_losses` unless it is given.
+
+    `even`: the same passes whatever the batch holds, even those that count nothing.
+    """
     score = score or token_losses
     recorded = RecordingCausal(model.config)
     positions_1N = torch.arange(batch.documents_BN.shape[1], device=batch.documents_BN.device)[None]
     hidden_BND = model.encode(batch.documents_BN, positions_1N, recorded)
-    causal = causal_loss(model, hidden_BND, batch, score)
+    causal = causal_loss(model, hidden_BND, batch, score, even=even)
     canvases = len(batch.clean_RL) // len(batch.documents_BN)
     row_R = torch.arange(len(batch.documents_BN)).repeat_interleave(canvases)
-    soft_RLD = first_guess(model, batch, recorded, row_R)
+    batch = batch.after(partial(guess, model, batch, recorded, row_R))
+    soft_RLD = first_guess(model, batch, recorded, row_R, even=even)
     context, positions_RL = reading(recorded, batch, row_R)
     hidden_RLD = model.denoise(batch.noised_RL, soft_RLD, positions_RL, context)
     loss_T, hit_T = score(model, hidden_RLD, batch.clean_RL)
     return Losses(causal, loss_T.mean(), hit_T.float().mean())
 
 
-def causal_loss(model: Transformer, hidden_BND: Tensor, batch: Batch, score: Score) -> Tensor:
+def causal_loss(
+    model: Transformer, hidden_BND: Tensor, batch: Batch, score: Score, *, even: bool
+) -> Tensor:
     """Mean next-token cross-entropy of the encoder over the marked tokens; 0 if none are."""
     marked_T = batch.causal_BN[:, 1:].flatten()
-    if not bool(marked_T.any()):
+    if not even and not bool(marked_T.any()):
         return hidden_BND.new_zeros(())
     loss_T, _ = score(model, hidden_BND[:, :-1], batch.documents_BN[:, 1:])
-    return (loss_T * marked_T).sum() / marked_T.sum()
+    return (loss_T * marked_T).sum() / marked_T.sum().clamp(min=1)
+
+
+@torch.no_grad()
+def guess(
+    model: Transformer,
+    batch: Batch,
+    recorded: RecordingCausal,
+    row_R: Tensor,
+    rows: Tensor,
+    canvas_rL: Tensor,
+    before_rLV: Tensor | None,
+) -> Tensor:
+    """Logits [r, L, V] over the canvases of `rows`, which see what `before` made of them."""
+    context, positions = reading(recorded, batch, row_R[rows.cpu()])
+    soft = None if before_rLV is None else model.soften(before_rLV).to(model.embedding.dtype)
+    return model.unembed(model.denoise(canvas_rL, soft, positions, context))
 
 
 @torch.no_grad()
 def first_guess(
-    model: Transformer, batch: Batch, recorded: RecordingCausal, row_R: Tensor
+    model: Transformer,
+    batch: Batch,
+    recorded: RecordingCausal,
+    row_R: Tensor,
+    *,
+    even: bool = False,
 ) -> Tensor:
     """Soft embeddings [R, L, D] of an unconditioned first pass; zero where not `sighted`."""
     sighted = batch.sighted_R.nonzero().flatten()
     shape = (*batch.noised_RL.shape, model.config.hidden_size)
     soft_RLD = torch.zeros(shape, dtype=model.embedding.dtype, device=batch.noised_RL.device)
-    if len(sighted):
-        context, positions = reading(recorded, batch, row_R[sighted.cpu()])
-        hidden = model.denoise(batch.noised_RL[sighted], None, positions, context)
-        soft_RLD[sighted] = model.soften(model.unembed(hidden)).to(soft_RLD.dtype)
+    looking = sighted.new_zeros(1) if even and not len(sighted) else sighted
+    if len(looking):
+        context, positions = reading(recorded, batch, row_R[looking.cpu()])
+        hidden = model.denoise(batch.noised_RL[looking], None, positions, context)
+        guess_SLD = model.soften(model.unembed(hidden)).to(soft_RLD.dtype)
+        soft_RLD[sighted] = guess_SLD[: len(sighted)]
     return soft_RLD
 
 

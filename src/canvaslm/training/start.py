@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 
@@ -27,6 +27,11 @@ TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 class Start(Protocol):
     """First weights and their tokenizer."""
+
+    @property
+    def base(self) -> str | None:
+        """What an adapter is told to go on; None: nothing that lasts."""
+        ...
 
     def tokenizer(self, run: Path, *, seed: int) -> Tokenizer:
         """The tokenizer, kept in the run's folder where it is learnt."""
@@ -50,6 +55,7 @@ class Scratch:
     num_layers: int = 6
     vocab_size: int = 2048
     vocabulary: str | None = None
+    base: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         if self.hidden_size % 32 or self.hidden_size < 64:
@@ -99,13 +105,17 @@ class Base:
 
     model: str
 
+    @property
+    def base(self) -> str:
+        return self.model
+
     @cached_property
     def checkpoint(self) -> Checkpoint:
         checkpoint = open_checkpoint(self.model)
         if checkpoint.quantised:
             raise TrainingError(
                 f"{self.model} is quantised, so its weights cannot learn: start from the "
-                "checkpoint it was made from, or train an adapter beside it"
+                "checkpoint it was made from, or train an adapter on it, start=Rounded(...)"
             )
         return checkpoint
 

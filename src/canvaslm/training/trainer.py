@@ -12,14 +12,16 @@ from contextlib import AbstractContextManager, contextmanager
 import torch
 from torch import Tensor
 
-from canvaslm.errors import TrainingError
+from canvaslm.errors import DivergedError, TrainingError
 from canvaslm.text.tokenizer import Tokenizer
 from canvaslm.training.compiled import recompute, speed_up
 from canvaslm.training.data.batch import Micro
 from canvaslm.training.diverged import diverged
 from canvaslm.training.group import Alone, Group
-from canvaslm.training.objective import losses, score_again
+from canvaslm.training.learner import Learner
+from canvaslm.training.objective import score_again
 from canvaslm.training.optimise.average import Average
+from canvaslm.training.optimise.choose import Adafactor
 from canvaslm.training.recipe import Recipe
 from canvaslm.training.speed import operations
 
@@ -44,6 +46,10 @@ class Trainer:
         if compiled and recipe.recompute:
             raise TrainingError("compiled layers keep their activations: choose one of the two")
         self.recipe, self.device, self.step, self.group = recipe, device, 0, group or Alone()
+        if compiled and self.group.sharded:
+            raise TrainingError("sharded layers are not compiled: choose one of the two")
+        if self.group.sharded and isinstance(recipe.optimise, Adafactor):
+            raise TrainingError("PyTorch's Adafactor cannot be sharded: take AdamW or MuonAdamW")
         self.model = recipe.start.network(tokenizer, seed=recipe.seed)
         self.feed = recipe.data.open(tokenizer, self.model.config, seed=recipe.seed)
         self.parameters = dict(recipe.part.prepare(self.model, seed=recipe.seed))
@@ -52,10 +58,19 @@ class Trainer:
             speed_up(self.model)
         if recipe.recompute:
             recompute(self.model)
+        self.spread()
         self.average = None if recipe.ema is None else Average.of(self.parameters, recipe.ema)
         self.optimisers = recipe.optimise.build(self.parameters)
-        self.score = score_again if recipe.recompute else None
         self.best, self.stale, self.measured = math.inf, 0, 0
+
+    def spread(self) -> None:
+        """Hand the network to the group, and find what learns in what came of it."""
+        names = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        score = score_again if self.recipe.recompute else None
+        even = not isinstance(self.group, Alone)
+        self.learner = self.group.spread(Learner(self.model, score=score, even=even))
+        now = dict(self.model.named_parameters())
+        self.parameters = {key: now[names[id(p)]] for key, p in self.parameters.items()}
 
     def advance(self) -> Record:
         """One optimiser step; returns what to log.
@@ -64,7 +79,6 @@ class Trainer:
         """
         started, micros = time.perf_counter(), self.feed.micros(self.step)
         record, done, tokens = self.learn_all(micros)
-        self.group.join(self.parameters.values())
         with uninterrupted():
             norm = self.update(micros)
             self.step += 1
@@ -78,31 +92,43 @@ class Trainer:
             "operations_per_second": done / seconds,
         }
 
-    def learn_all(self, micros: Sequence[Micro]) -> tuple[Record, float, int]:
+    def learn_all(self, micros: Sequence[Micro]) -> tuple[Record, float, float]:
         """Add up the gradients of a step; what to log, operations done, tokens seen."""
         record: Record = {}
-        done, tokens = 0.0, 0
-        for micro in self.group.share(micros):
-            learnt = self.learn(micro)
-            if not all(map(math.isfinite, learnt.values())):
-                self.forget()
-                raise diverged(self.step, micro, f"the loss is not finite: {learnt}")
+        work = {"operations": 0.0, "tokens": 0.0}
+        problem: DivergedError | None = None
+        shared = self.group.share(micros)
+        for index, micro in enumerate(shared, start=1):
+            with self.group.learning(self.learner, last=index == len(shared)):
+                learnt = self.learn(micro)
+            if problem is None and not all(map(math.isfinite, learnt.values())):
+                problem = diverged(self.step, micro, f"the loss is not finite: {learnt}")
             add(record, learnt, micro.name)
-            done += operations(self.model.config, micro.batch)
-            tokens += micro.batch.tokens
+            work["operations"] += operations(self.model.config, micro.batch)
+            work["tokens"] += micro.batch.tokens
+        self.check(problem)
         record["loss"] = sum(v for k, v in record.items() if not k.endswith("accuracy"))
-        return self.group.total(record), done, tokens
+        work = self.group.total(work)
+        return self.group.total(record), work["operations"], work["tokens"]
+
+    def check(self, problem: DivergedError | None) -> None:
+        """End the step in all processes, before anything is changed, if one has a problem."""
+        try:
+            self.group.agree(problem)
+        except TrainingError:
+            self.forget()
+            raise
 
     def learn(self, micro: Micro) -> Record:
         """Add one micro-batch's gradient; returns its share of the step's losses."""
         with self.precision():
-            loss = losses(self.model, micro.batch.to(self.device), score=self.score)
-            total = loss.weighted(causal=micro.causal_weight, canvas=micro.canvas_weight)
-        total.backward()  # type: ignore[no-untyped-call]
+            causal, canvas, accuracy = self.learner(micro.batch.to(self.device))
+            total = causal * micro.causal_weight + canvas * micro.canvas_weight
+        (total * self.group.scale).backward()
         return {
-            "causal": float(loss.causal.detach()) * micro.causal_weight,
-            "canvas": float(loss.canvas.detach()) * micro.canvas_weight,
-            "accuracy": float(loss.accuracy) * micro.canvas_weight,
+            "causal": float(causal.detach()) * micro.causal_weight,
+            "canvas": float(canvas.detach()) * micro.canvas_weight,
+            "accuracy": float(accuracy) * micro.canvas_weight,
         }
 
     @torch.no_grad()
@@ -115,10 +141,10 @@ class Trainer:
         with self.showing(self.weights()):
             for micro in self.group.share(self.feed.held_out(batches)):
                 with self.precision():
-                    loss = losses(self.model, micro.batch.to(self.device))
+                    causal, canvas, _ = self.learner(micro.batch.to(self.device))
                 parts = {
-                    "causal": float(loss.causal) * micro.causal_weight,
-                    "canvas": float(loss.canvas) * micro.canvas_weight,
+                    "causal": float(causal) * micro.causal_weight,
+                    "canvas": float(canvas) * micro.canvas_weight,
                 }
                 add(record, parts, "held_out")
         if not record:
@@ -136,10 +162,11 @@ class Trainer:
 
     def update(self, micros: Sequence[Micro]) -> float:
         """One step of the optimisers and of the averaged weights; returns the gradient's norm."""
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.recipe.clip)
-        if not bool(torch.isfinite(norm)):
-            self.forget()
-            raise diverged(self.step, micros[0], f"the gradient's length is {float(norm)}")
+        length = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.recipe.clip)
+        norm = float(self.group.whole(length))
+        if not math.isfinite(norm):
+            problem = diverged(self.step, micros[0], f"the gradient's length is {norm}")
+            self.check(problem if self.group.leads else None)
         rate = self.recipe.rate(self.step)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
@@ -148,7 +175,7 @@ class Trainer:
         self.forget()
         if self.average is not None:
             self.average.update(self.parameters, self.step)
-        return float(norm)
+        return norm
 
     def forget(self) -> None:
         """Drop all gradients."""
@@ -162,6 +189,10 @@ class Trainer:
     @contextmanager
     def showing(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
         """The model with other weights, until the block ends."""
+        if self.group.sharded:
+            with self.holding(weights):
+                yield
+            return
         held = {name: parameter.data for name, parameter in self.parameters.items()}
         try:
             for name, parameter in self.parameters.items():
@@ -171,8 +202,25 @@ class Trainer:
             for name, parameter in self.parameters.items():
                 parameter.data = held[name]
 
+    @contextmanager
+    def holding(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
+        """`showing` for shards, which are views: copied, not exchanged."""
+        held = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+        try:
+            self.take(weights)
+            yield
+        finally:
+            self.take(held)
+
+    @torch.no_grad()
+    def take(self, weights: Mapping[str, Tensor]) -> None:
+        """Copy weights, whole or shares, into the model."""
+        self.group.settle(self.learner)
+        for name, parameter in self.parameters.items():
+            parameter.copy_(self.group.cut(weights[name], parameter))
+
     def state(self) -> dict[str, Tensor]:
-        """Everything that a resumed run needs, by name."""
+        """Everything that a resumed run needs, by name; the same for any number of processes."""
         tensors = {f"model.{n}": p.detach() for n, p in self.parameters.items()}
         if self.average is not None:
             tensors |= {f"average.{n}": t for n, t in self.average.weights.items()}
@@ -181,27 +229,40 @@ class Trainer:
                 for key, value in state.items():
                     tensors[f"optimiser.{index}.{slot}.{key}"] = torch.as_tensor(value)
         tensors["watch"] = torch.tensor([self.best, self.stale, self.measured], dtype=torch.float64)
-        return tensors
+        return self.gather(tensors)
+
+    def gather(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Whole tensors; where they are shared, only the leading process keeps them."""
+        gathered: dict[str, Tensor] = {}
+        for name, tensor in tensors.items():
+            whole = self.group.whole(tensor.detach())
+            if self.group.leads:
+                gathered[name] = whole.cpu() if self.group.sharded else whole
+        return gathered
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Take over a saved state. Raises TrainingError if it is of another model."""
+        cut = self.group.cut
         try:
             for name, parameter in self.parameters.items():
-                parameter.copy_(tensors[f"model.{name}"])
+                parameter.copy_(cut(tensors[f"model.{name}"], parameter))
                 if self.average is not None:
-                    self.average.weights[name].copy_(tensors[f"average.{name}"])
+                    mean = self.average.weights[name]
+                    mean.copy_(cut(tensors[f"average.{name}"], mean))
         except (KeyError, RuntimeError) as error:
             raise TrainingError(
                 f"the saved state is of another model ({error}): resume with the recipe that the "
                 "run was started with"
             ) from error
         for index, optimiser in enumerate(self.optimisers):
+            learning = [p for held in optimiser.param_groups for p in held["params"]]
             state: dict[int, dict[str, Tensor]] = {}
             for name, value in tensors.items():
                 if name.startswith(f"optimiser.{index}."):
                     _, _, slot, key = name.split(".", 3)
-                    state.setdefault(int(slot), {})[key] = value.clone()
+                    mine = cut(value, learning[int(slot)]).clone()
+                    state.setdefault(int(slot), {})[key] = mine
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
         if "watch" in tensors:
             self.best, *counts = tensors["watch"].tolist()

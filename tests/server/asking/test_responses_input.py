@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from canvaslm.server.asking.responses import chat_fields
-from canvaslm.server.asking.responses_input import read_input
+from canvaslm.server.asking.responses_input import read_items
 from canvaslm.server.errors import ApiError
 from canvaslm.server.schema.chat import ChatBody
 from canvaslm.server.schema.responses import ResponsesBody
@@ -17,7 +17,7 @@ from canvaslm.server.schema.responses import ResponsesBody
 
 def messages_of(items: Any, *, instructions: str | None = None) -> list[dict[str, Any]]:
     body = ResponsesBody.model_validate({"input": items, "instructions": instructions})
-    return read_input(body.input, instructions=body.instructions)
+    return read_items(body.input, instructions=body.instructions)
 
 
 def call(id: str, name: str, arguments: str = "{}") -> dict[str, Any]:
@@ -50,6 +50,11 @@ def test_parts_are_joined() -> None:
     answer = [{"type": "output_text", "text": "c"}, {"type": "refusal", "refusal": "d"}]
     items = [said("user", parts), {"type": "message", **said("assistant", answer)}]
     assert messages_of(items) == [said("user", "ab"), said("assistant", "cd")]
+
+
+def test_a_cache_breakpoint_changes_nothing() -> None:
+    part = {"type": "input_text", "text": "a", "prompt_cache_breakpoint": {"mode": "explicit"}}
+    assert messages_of([said("user", [part])]) == [said("user", "a")]
 
 
 def test_a_turn_of_the_model_is_one_message() -> None:

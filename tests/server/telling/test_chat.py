@@ -13,6 +13,7 @@ from canvaslm import Result, Usage
 from canvaslm.engine.events import Done, Event, Text
 from canvaslm.engine.loading import POCKET
 from canvaslm.engine.requests import as_event
+from canvaslm.server.telling import responses
 from canvaslm.server.telling.chat import (
     ChoiceStream,
     Telling,
@@ -222,3 +223,14 @@ def test_usage_counts_thoughts_and_every_answer() -> None:
 
 def test_empty_texts_make_no_chunk() -> None:
     assert telling().take(Text(delta="")) == []
+
+
+def test_a_response_has_the_usage_of_a_chat_under_other_names() -> None:
+    ids = [control("<|channel>"), 70, 71, control("<channel|>"), 73]
+    result = result_of([], ids=ids)
+    chat, response = show_usage([result], TOKENIZER), responses.show_usage(result, TOKENIZER)
+    names = {"prompt": "input", "completion": "output"}
+    for name, value in chat.items():
+        before, _, after = name.partition("_")
+        there = response[f"{names[before]}_{after}" if before in names else name]
+        assert there == value or value.items() <= there.items()

@@ -67,7 +67,7 @@ def test_hostile_text_of_a_model_stays_text(visit):
 
     visit.page.route("**/v1/chat/completions", bend)
     panel = visit.open("chat")
-    panel.get_by_label("Beside it, left to right").uncheck()
+    panel.get_by_label("Compare with left to right").uncheck()
     visit.run("chat")
     visit.finish(panel)
     canvas = panel.locator(".canvas").first

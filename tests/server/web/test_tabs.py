@@ -207,12 +207,29 @@ def test_an_error_is_shown_readably(visit):
     assert panel.locator(".error").first.is_hidden()
 
 
+@pytest.mark.parametrize("how", ["button", "keys"])
+def test_a_field_that_is_refused_is_unfolded(visit, how):
+    sent = []
+    visit.page.on("request", lambda request: sent.append(request.post_data_json))
+    panel = visit.open("chat")
+    panel.locator("summary").click()
+    panel.get_by_label("Seed").fill("-3")
+    panel.locator("summary").click()
+    assert panel.get_by_label("Seed").is_hidden()
+    if how == "button":
+        panel.locator("button.primary").click()
+    else:
+        panel.get_by_label("Message").press("Control+Enter")
+    panel.get_by_label("Seed").wait_for()
+    assert not any(body and "messages" in body for body in sent)
+
+
 def test_text_that_leaves_early_is_still_the_answer(visit, server):
     sent = []
     visit.page.on("request", lambda request: sent.append(request.post_data_json))
     panel = visit.open("chat")
     panel.locator("summary").click()
-    panel.get_by_label("Let settled beginnings leave early").check()
+    panel.get_by_label("Show a settled beginning at once").check()
     visit.run("chat")
     visit.finish(panel)
     drawn = next(body for body in sent if body and "messages" in body)
@@ -225,7 +242,7 @@ def test_an_answer_of_several_canvases_is_shown_whole(visit, server, lm):
     sent = []
     visit.page.on("request", lambda request: sent.append(request.post_data_json))
     panel = visit.open("chat")
-    panel.get_by_label("Beside it, left to right").uncheck()
+    panel.get_by_label("Compare with left to right").uncheck()
     panel.get_by_label("Message").fill("Complete this function:\ndef f(x):")
     panel.locator("summary").click()
     panel.get_by_label("Most tokens").fill("300")
@@ -277,7 +294,7 @@ def test_a_key_is_asked_for_and_kept_in_memory_only(browser, engine):
         visit.open("chat")
         page.get_by_label("API key", exact=True).fill("wrong")
         page.get_by_role("button", name="Use it").click()
-        page.get_by_role("heading", name="That key was not taken").wait_for()
+        page.get_by_role("heading", name="That key is not known here").wait_for()
         page.get_by_label("API key", exact=True).fill("right-key-0123456789")
         page.keyboard.press("Enter")
         page.get_by_text("canvaslm-pocket").wait_for()

@@ -19,7 +19,7 @@ class Parking:
         self.pool = pool
         self.fibers: list[Fiber] = []
         self.away: list[Fiber] = []
-        self._places = 0  # of those that are away may begin again
+        self._places = 0  # how many of those that are away may begin again
 
     def room(self, pages: int) -> bool:
         """Whether so many can still be taken."""

@@ -20,9 +20,11 @@ from canvaslm.engine.decide.layout import State
 from canvaslm.engine.decide.questions import Question
 from canvaslm.engine.lm import LM
 from canvaslm.errors import ContextLengthError, ParameterError
+from canvaslm.server.asking.calls import name_of, read_arguments
 from canvaslm.server.errors import ApiError
 from canvaslm.server.schema import decisions as openai
 from canvaslm.server.schema import systemone
+from canvaslm.server.schema.parts import GivenRefusal
 from canvaslm.text.messages import Message
 
 Named = dict[str | int, Question]
@@ -92,7 +94,7 @@ def join(content: str | Sequence[openai.Part | openai.Said]) -> str:
 def text_of(part: openai.Part | openai.Said) -> str:
     if isinstance(part, openai.InputJson):
         return json.dumps(part.data, sort_keys=True, ensure_ascii=False)
-    return part.refusal if isinstance(part, openai.OutputRefusal) else part.text
+    return part.refusal if isinstance(part, GivenRefusal) else part.text
 
 
 def read_input(given: str | Sequence[openai.Input], *, calls: bool) -> State:
@@ -109,13 +111,8 @@ def read_input(given: str | Sequence[openai.Input], *, calls: bool) -> State:
             names[item.call_id] = item.name
             messages.append(tell_call(item, place) if calls else say_call(item))
         elif isinstance(item, openai.FunctionOutput | openai.CustomOutput):
-            if item.call_id not in names:
-                raise ApiError(
-                    f"input.{place}.call_id is {item.call_id!r}, and no call before it has that "
-                    "id: give the call first",
-                    param=f"input.{place}.call_id",
-                )
-            messages.append(tell_output(item, names[item.call_id], calls=calls))
+            name = name_of(item.call_id, names, place=place)
+            messages.append(tell_output(item, name, calls=calls))
         else:
             messages.append({"role": item.role, "content": join(item.content)})
     return messages
@@ -123,17 +120,11 @@ def read_input(given: str | Sequence[openai.Input], *, calls: bool) -> State:
 
 def tell_call(call: Call, place: int) -> Message:
     """A call as chat templates know it."""
-    arguments: object = {"input": call.input} if isinstance(call, openai.CustomCall) else None
-    if isinstance(call, openai.FunctionCall):
-        try:
-            arguments = json.loads(call.arguments or "{}")
-        except (ValueError, RecursionError):
-            arguments = None
-    if not isinstance(arguments, dict):
-        raise ApiError(
-            f"input.{place}.arguments is not the JSON text of an object: give one",
-            param=f"input.{place}.arguments",
-        )
+    arguments = (
+        {"input": call.input}
+        if isinstance(call, openai.CustomCall)
+        else read_arguments(call.arguments, place=place)
+    )
     function = {"name": call.name, "arguments": arguments}
     said = {"id": call.call_id, "type": "function", "function": function}
     return {"role": "assistant", "content": "", "tool_calls": [said]}

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from canvaslm.engine.lm import LM
 from canvaslm.server.asking.chat import read_chat
 from canvaslm.server.asking.params import Ask, naming
-from canvaslm.server.asking.responses_input import read_input
+from canvaslm.server.asking.responses_input import read_items
 from canvaslm.server.errors import ApiError, api_error
 from canvaslm.server.schema.chat import ChatBody
 from canvaslm.server.schema.common import Sampling
@@ -77,7 +77,7 @@ def chat_fields(body: ResponsesBody) -> Json:
     logprobs = wants_logprobs(body)
     return {
         **{name: getattr(body, name) for name in SAME},
-        "messages": read_input(body.input, instructions=body.instructions),
+        "messages": read_items(body.input, instructions=body.instructions),
         "max_completion_tokens": body.max_output_tokens,
         "tools": None if body.tools is None else [show_tool(tool) for tool in body.tools],
         "tool_choice": show_choice(body.tool_choice),

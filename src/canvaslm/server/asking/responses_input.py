@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
+from canvaslm.server.asking.calls import name_of, read_arguments
 from canvaslm.server.errors import ApiError
 from canvaslm.server.schema.chat import MOST_TOOLS
-from canvaslm.server.schema.common import check_plain
+from canvaslm.server.schema.parts import GivenRefusal
 from canvaslm.server.schema.response_input import (
     GivenCall,
     GivenMessage,
     GivenOutput,
     GivenReasoning,
-    GivenRefusal,
     InputItem,
     Part,
 )
@@ -22,7 +21,7 @@ from canvaslm.server.schema.response_input import (
 Message = dict[str, Any]
 
 
-def read_input(given: str | Sequence[InputItem], *, instructions: str | None) -> list[Message]:
+def read_items(given: str | Sequence[InputItem], *, instructions: str | None) -> list[Message]:
     """The messages that `instructions` and the items make.
 
     A call joins the message that the model said before it, as both were one turn. Thoughts are left
@@ -85,7 +84,7 @@ class Messages:
         if self._own is None or len(self._own.get("tool_calls", ())) == MOST_TOOLS:
             self._own = {"role": "assistant", "content": ""}
             self.made.append(self._own)
-        check_arguments(item, place)
+        read_arguments(item.arguments, place=place)
         function = {"name": item.name, "arguments": item.arguments}
         call = {"id": item.call_id, "type": "function", "function": function}
         self._own.setdefault("tool_calls", []).append(call)
@@ -93,27 +92,7 @@ class Messages:
 
     def output(self, item: GivenOutput, place: int) -> None:
         """What a function gave back."""
-        name = self._names.get(item.call_id)
-        if name is None:
-            raise ApiError(
-                f"input.{place}.call_id is {item.call_id[:40]!r}, and no call before it has that "
-                "id: give the function_call item, too",
-                param=f"input.{place}.call_id",
-            )
+        name = name_of(item.call_id, self._names, place=place)
         said = {"tool_call_id": item.call_id, "name": name, "content": text_of(item.output)}
         self.made.append({"role": "tool", **said})
         self._own = None
-
-
-def check_arguments(item: GivenCall, place: int) -> None:
-    """Raise ApiError for arguments that are no JSON object."""
-    try:
-        arguments = json.loads(item.arguments or "{}")
-        check_plain(arguments)
-    except (ValueError, RecursionError, ApiError):
-        arguments = None
-    if not isinstance(arguments, dict):
-        raise ApiError(
-            f"input.{place}.arguments is not the JSON text of an object: give one",
-            param=f"input.{place}.arguments",
-        )

@@ -32,7 +32,7 @@ async def chat(body: ChatBody, service: ServiceDep, caller: CallerDep) -> Respon
     With `stream` the answer comes as server-sent events of chat.completion.chunk, text as soon as
     it is settled, and ends with [DONE].
     """
-    service.check_model(body.model)
+    caller = service.asking(body.model, caller)
     lm, settings = service.lm, service.settings
     ask = await service.prepare(lambda: read_chat(body, lm, settings), caller, heavy=is_heavy(body))
     works = [ask.again(count) for count in range(body.n or 1)]
@@ -40,13 +40,15 @@ async def chat(body: ChatBody, service: ServiceDep, caller: CallerDep) -> Respon
     with naming(asked):
         running = await start(service, works, caller)
     if body.stream:
-        head = head_of(service, kind="chat.completion.chunk", prefix="chatcmpl", seed=ask.seed)
+        head = head_of(
+            service, caller, kind="chat.completion.chunk", prefix="chatcmpl", seed=ask.seed
+        )
         choices = [open_choice(head, n, body, ask, lm) for n in range(len(running))]
         chunks = stream(running, choices, head, body, lm)
         return EventStream(chunks)
     with naming(asked):
         results = results_of(await finish(running))
-    head = head_of(service, kind="chat.completion", prefix="chatcmpl", seed=ask.seed)
+    head = head_of(service, caller, kind="chat.completion", prefix="chatcmpl", seed=ask.seed)
     shown = await service.prepare(lambda: show(results, body, ask, lm), caller)
     return JSONResponse({**head, **shown})
 
@@ -94,11 +96,12 @@ async def stream(
     empty = {"usage": None} if counted else {}
     for choice in choices:
         yield {**choice.begin(), **empty}
-    results: list[Result] = []
+    results: dict[int, Result] = {}
     async for number, event in merged(running):
         for chunk in choices[number].take(event):
             yield {**chunk, **empty}
         if isinstance(event, Done):
-            results.append(event.result)
+            results[number] = event.result
     if counted:
-        yield {**head, "choices": [], "usage": show_usage(results, lm.tokenizer)}
+        ordered = [results[number] for number in sorted(results)]
+        yield {**head, "choices": [], "usage": show_usage(ordered, lm.tokenizer)}

@@ -31,12 +31,12 @@ async def completions(body: CompletionBody, service: ServiceDep, caller: CallerD
     With `stream` the answers come as server-sent events of text_completion, ended by [DONE]. With
     `suffix` this is /v1/fim/completions.
     """
-    service.check_model(body.model)
+    caller = service.asking(body.model, caller)
     if body.suffix is not None:
         filled = await fim(read_gap(body), service, caller)
         if isinstance(filled, Response):
             return filled
-        named = {"system_fingerprint": fingerprint(service)}
+        named = {"system_fingerprint": fingerprint(service, caller)}
         return JSONResponse({**filled.model_dump(exclude_none=True), **named})
     lm, settings = service.lm, service.settings
     asked = await service.prepare(
@@ -45,7 +45,7 @@ async def completions(body: CompletionBody, service: ServiceDep, caller: CallerD
     fields = body.model_fields_set | {"max_tokens"}
     with naming(fields):
         running = await start(service, asked.tasks, caller)
-    head = head_of(service, kind="text_completion", prefix="cmpl", seed=asked.seed)
+    head = head_of(service, caller, kind="text_completion", prefix="cmpl", seed=asked.seed)
     choices = [open_choice(head, n, body, asked, lm) for n in range(len(running))]
     if body.stream:
         return EventStream(stream(running, choices, asked, body, head, lm))

@@ -30,7 +30,7 @@ async def decisions(body: DecisionsBody, service: ServiceDep, caller: CallerDep)
     Each question is answered as if it were asked alone; neither the order of the questions nor that
     of a choice's options has any influence.
     """
-    name = service.check_model(body.model)
+    caller = service.asking(body.model, caller)
     rules = Rules(method=body.method, orders=body.orders, divide_prior=body.divide_prior)
     check_size("input", count_characters(body.model_dump()), service.settings.prompt)
     questions = read_openai(body.questions)
@@ -43,7 +43,7 @@ async def decisions(body: DecisionsBody, service: ServiceDep, caller: CallerDep)
     assert isinstance(found, Decisions)
     return Decision.model_validate(
         {
-            "model": name,
+            "model": caller.model,
             "answers": openai_answers(found, body.questions),
             "usage": DecisionUsage(
                 input_tokens=found.input_tokens,

@@ -34,7 +34,7 @@ async def edits(
     A stream gives the reply as its last chunk, in `edit`; with `canvas_events` drafts of the span
     come before it.
     """
-    model = service.check_model(body.model)
+    caller = service.asking(body.model, caller)
     check_stream(body)
     lm, settings = service.lm, service.settings
     check_document("text", len(body.text) + len(body.prompt or ""), lm, settings)
@@ -42,7 +42,7 @@ async def edits(
         lambda: read_params(body, lm, settings), caller, heavy=is_heavy(body)
     )
     work = read_work(body, params)
-    head = {"id": f"edit-{caller.id}", "created": int(time.time()), "model": model}
+    head = {"id": f"edit-{caller.id}", "created": int(time.time()), "model": caller.model}
     with blaming("text", EditsBody.model_fields):
         if not body.stream:
             return work.reply(await finish(service, work, caller), head)

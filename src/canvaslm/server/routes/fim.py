@@ -45,11 +45,12 @@ async def fim(body: FimBody, service: ServiceDep, caller: CallerDep) -> Response
     before it.
     """
     check_stream(body)
+    caller = service.asking(body.model, caller)
     head = {
         "id": f"fim-{caller.id}",
         "object": "text_completion",
         "created": int(time.time()),
-        "model": service.check_model(body.model),
+        "model": caller.model,
     }
     gap = await service.prepare(lambda: read_gap(body, service), caller, heavy=is_heavy(body))
     with blaming("prompt", FimBody.model_fields):

@@ -30,12 +30,12 @@ router = APIRouter(tags=["rewriting"])
 @router.post("/infill", response_model=InfillReply, responses=STREAMED)
 async def infill(body: InfillBody, service: ServiceDep, caller: CallerDep) -> Response:
     """Fill a gap. A stream gives the text, once it is settled, and then the rest of the reply."""
-    model = service.check_model(body.model)
+    caller = service.asking(body.model, caller)
     check_body(body, service)
     with blaming("input_prefix", InfillBody.model_fields):
         order = await service.prepare(lambda: read_order(body, service.lm), caller)
         outcome = await carry_out(order, service, caller)
-    reply = pick(outcome.reply(service.lm, model=model).model_dump(), body.response_fields)
+    reply = pick(outcome.reply(service.lm, model=caller.model).model_dump(), body.response_fields)
     if not body.stream:
         return JSONResponse(reply)
     return EventStream(events(outcome.content, reply), done=False)

@@ -1,4 +1,4 @@
-"""`/v1/models`: the one model that is served."""
+"""`/v1/models`: the model that is served, and itself with each of its adapters."""
 
 from __future__ import annotations
 
@@ -33,20 +33,19 @@ class Models(BaseModel):
 @router.get("/v1/models")
 async def models(service: ServiceDep) -> Models:
     """The models that requests may name."""
-    return Models(data=[describe(service)])
+    return Models(data=[describe(service, id) for id in service.settings.models])
 
 
 @router.get("/v1/models/{model:path}")
 async def model(model: str, service: ServiceDep) -> Model:
     """One of them, by its id or another of its names."""
-    service.check_model(model)
-    return describe(service)
+    return describe(service, service.check_model(model))
 
 
-def describe(service: Service) -> Model:
+def describe(service: Service, id: str) -> Model:
     config = service.lm.config
     return Model(
-        id=service.name,
+        id=id,
         created=service.created,
         context_length=config.max_positions,
         canvas_length=config.canvas_length,

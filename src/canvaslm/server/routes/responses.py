@@ -16,7 +16,7 @@ from canvaslm.server.asking.responses import as_response, read_request, wants_lo
 from canvaslm.server.asking.thinking import Closed
 from canvaslm.server.errors import ApiError
 from canvaslm.server.schema.responses import ResponseReply, ResponsesBody
-from canvaslm.server.service import CallerDep, Running, Service, ServiceDep
+from canvaslm.server.service import Caller, CallerDep, Running, Service, ServiceDep
 from canvaslm.server.sse import Event, EventStream
 from canvaslm.server.telling.answers import STREAMED, finish, results_of, start
 from canvaslm.server.telling.drafts import DraftWriter
@@ -36,14 +36,14 @@ async def respond(body: ResponsesBody, service: ServiceDep, caller: CallerDep) -
     With `stream` the answer comes as typed server-sent events, text as soon as it is settled; the
     last is response.completed, response.incomplete or response.failed.
     """
-    service.check_model(body.model)
+    caller = service.asking(body.model, caller)
     lm, settings = service.lm, service.settings
     ask = await service.prepare(
         lambda: read_request(body, lm, settings), caller, heavy=is_heavy(body)
     )
     with as_response():
         (running,) = await start(service, [ask], caller)
-    writer = open_writer(body, ask, service)
+    writer = open_writer(body, ask, service, caller)
     if body.stream:
         return EventStream(
             stream(running, writer),
@@ -54,12 +54,12 @@ async def respond(body: ResponsesBody, service: ServiceDep, caller: CallerDep) -
     return JSONResponse(await service.prepare(lambda: writer.replay(result), caller))
 
 
-def open_writer(body: ResponsesBody, ask: Ask, service: Service) -> Writer:
+def open_writer(body: ResponsesBody, ask: Ask, service: Service, caller: Caller) -> Writer:
     """What writes the response down."""
     lm, seed = service.lm, ask.params.seed
     assert seed is not None
     start = opening(
-        body, id=new_id("resp"), model=service.name, created=int(time.time()), seed=seed
+        body, id=new_id("resp"), model=caller.model, created=int(time.time()), seed=seed
     )
     return Writer(
         start,

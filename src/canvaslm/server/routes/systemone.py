@@ -28,7 +28,7 @@ async def systemone(body: SystemOneBody, service: ServiceDep, caller: CallerDep)
     Each question is answered as if it were asked alone; neither the order of the questions nor that
     of a choice's options has any influence.
     """
-    name = service.check_model(body.model)
+    caller = service.asking(body.model, caller)
     rules = Rules(method=body.method, orders=body.orders, divide_prior=body.divide_prior)
     check_size("state", count_characters(body.model_dump()), service.settings.prompt)
     questions = read_system_one(body.questions)
@@ -40,7 +40,7 @@ async def systemone(body: SystemOneBody, service: ServiceDep, caller: CallerDep)
     assert isinstance(found, Decisions)
     return SystemOneReply.model_validate(
         {
-            "model": name,
+            "model": caller.model,
             "answers": system_one_answers(found),
             "usage": SystemOneUsage(
                 input_tokens=found.input_tokens,

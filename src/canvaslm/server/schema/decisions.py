@@ -8,20 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Discriminator, Field, Tag
 
 from canvaslm.server.schema.common import Body, Request
+from canvaslm.server.schema.parts import GivenRefusal, GivenText, InputText, ItemStatus, Phase
 from canvaslm.server.schema.unserved import Unserved
 
 MOST_QUESTIONS = 400
 MOST_INPUTS = 10_000
 
 Short = Annotated[str, Field(max_length=1024)]
-
-
-class InputText(Body):
-    """A piece of text. A cache breakpoint changes nothing: whole prefixes are cached here."""
-
-    type: Literal["input_text"]
-    text: str
-    prompt_cache_breakpoint: dict[str, Any] | None = None
 
 
 class InputJson(Body):
@@ -31,25 +24,8 @@ class InputJson(Body):
     data: dict[str, Any] | list[dict[str, Any]]
 
 
-class OutputText(Body):
-    """What an assistant said."""
-
-    type: Literal["output_text"]
-    text: str
-    annotations: list[Any] | None = None
-    logprobs: list[Any] | None = None
-
-
-class OutputRefusal(Body):
-    """What an assistant said when it refused."""
-
-    type: Literal["refusal"]
-    refusal: str
-
-
 Part = Annotated[InputText | InputJson, Field(discriminator="type")]
-Said = Annotated[OutputText | OutputRefusal, Field(discriminator="type")]
-Status = Literal["in_progress", "completed", "incomplete"] | None
+Said = Annotated[GivenText | GivenRefusal, Field(discriminator="type")]
 
 
 class UserMessage(Body):
@@ -74,7 +50,7 @@ class AssistantMessage(Body):
     type: Literal["message"] = "message"
     role: Literal["assistant"]
     content: str | list[Said]
-    phase: Literal["commentary", "final_answer"] | None = None
+    phase: Phase | None = None
 
 
 class FunctionCall(Body):
@@ -86,7 +62,7 @@ class FunctionCall(Body):
     arguments: str
     id: str | None = None
     namespace: str | None = None
-    status: Status = None
+    status: ItemStatus | None = None
 
 
 class CustomCall(Body):
@@ -98,7 +74,7 @@ class CustomCall(Body):
     input: str
     id: str | None = None
     namespace: str | None = None
-    status: Status = None
+    status: ItemStatus | None = None
 
 
 class FunctionOutput(Body):
@@ -108,7 +84,7 @@ class FunctionOutput(Body):
     call_id: Short
     output: str | list[InputText]
     id: str | None = None
-    status: Status = None
+    status: ItemStatus | None = None
 
 
 class CustomOutput(Body):
@@ -118,7 +94,7 @@ class CustomOutput(Body):
     call_id: Short
     output: str | list[InputText]
     id: str | None = None
-    status: Status = None
+    status: ItemStatus | None = None
 
 
 def tag(value: object) -> str | None:

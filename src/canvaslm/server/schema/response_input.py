@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
 from canvaslm.server.schema.common import Body
+from canvaslm.server.schema.parts import GivenRefusal, GivenText, InputText, ItemStatus, Phase
 
 MOST_ITEMS = 9_999
-Phase = Literal["commentary", "final_answer"]
-ItemStatus = Literal["in_progress", "completed", "incomplete"]
-Unread = Annotated[Any, Field(description="Accepted; changes nothing.")]
-
-
-class InputText(Body):
-    """Text to read."""
-
-    type: Literal["input_text"]
-    text: str
-
-
-class GivenText(Body):
-    """Text of an earlier answer."""
-
-    type: Literal["output_text"]
-    text: str
-    annotations: Unread = None
-    logprobs: Unread = None
-
-
-class GivenRefusal(Body):
-    """A refusal in an earlier answer."""
-
-    type: Literal["refusal"]
-    refusal: str
 
 
 def tag_of(value: object) -> str | None:

@@ -84,20 +84,20 @@ async def merged(running: Sequence[Running]) -> AsyncIterator[tuple[int, object]
             one.cancel("the client went away")
 
 
-def head_of(service: Service, *, kind: str, prefix: str, seed: int) -> Json:
+def head_of(service: Service, caller: Caller, *, kind: str, prefix: str, seed: int) -> Json:
     """What every response and chunk begins with."""
     return {
         "id": f"{prefix}-{secrets.token_hex(12)}",
         "object": kind,
         "created": int(time.time()),
-        "model": service.name,
-        "system_fingerprint": fingerprint(service),
+        "model": caller.model,
+        "system_fingerprint": fingerprint(service, caller),
         "seed": seed,
     }
 
 
-def fingerprint(service: Service) -> str:
+def fingerprint(service: Service, caller: Caller) -> str:
     """A name for all that decides which text a seed gives."""
     placement = service.lm.placement
-    parts = (service.name, version("canvaslm"), operations().name, str(placement.dtype))
+    parts = (caller.model, version("canvaslm"), operations().name, str(placement.dtype))
     return f"fp_{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"

@@ -15,7 +15,7 @@ from canvaslm.engine.result import Result
 from canvaslm.engine.scoring.token import TokenLogprob
 from canvaslm.server.asking.thinking import Closed
 from canvaslm.server.telling.drafts import DraftWriter
-from canvaslm.server.telling.tokens import IMPOSSIBLE, count_reasoning, owners
+from canvaslm.server.telling.tokens import IMPOSSIBLE, owners, sum_usage
 from canvaslm.text.controls import QUOTE
 from canvaslm.text.spans import Broken, Thought, ToolCall
 from canvaslm.text.tokenizer import Tokenizer
@@ -175,23 +175,9 @@ def show_pair(entry: TokenLogprob) -> Json:
 
 
 def show_usage(results: Sequence[Result], tokenizer: Tokenizer) -> Json:
-    """What the answers to one prompt took, or `show_all` of several."""
-    usages = [result.usage for result in results]
-    prompt = usages[0].prompt_tokens
-    completion = sum(usage.completion_tokens for usage in usages)
-    steps = sum(usage.steps for usage in usages)
-    cached = usages[0].cached_tokens
-    reasoning = sum(count_reasoning(result, tokenizer) for result in results)
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": cached},
-        "completion_tokens_details": {"reasoning_tokens": reasoning},
-        "steps": steps,
-        "canvases": sum(usage.canvases for usage in usages),
-        "tokens_per_forward": completion / steps if steps else 0.0,
-    }
+    """What the answers to one prompt took, which counts once."""
+    first = results[0].usage
+    return sum_usage(results, tokenizer, prompt=first.prompt_tokens, cached=first.cached_tokens)
 
 
 @dataclass(kw_only=True, eq=False)

@@ -15,7 +15,7 @@ from canvaslm.engine.scoring.token import TokenLogprob
 from canvaslm.server.asking.completions import Given
 from canvaslm.server.telling.chat import arguments_text, without_controls
 from canvaslm.server.telling.drafts import DraftWriter
-from canvaslm.server.telling.tokens import IMPOSSIBLE, count_reasoning
+from canvaslm.server.telling.tokens import IMPOSSIBLE, sum_usage
 from canvaslm.text.spans import Broken, Thought, ToolCall
 from canvaslm.text.tokenizer import Tokenizer
 
@@ -143,21 +143,11 @@ def old_text(read: bytes) -> str:
 def show_usage(choices: Sequence[Choice], prompts: Sequence[Given], tokenizer: Tokenizer) -> Json:
     """What all answers took; a prompt counts once, however many answers it has."""
     results = [choice.result for choice in choices if choice.result is not None]
-    usages = [result.usage for result in results]
-    prompt = sum(len(given.ids) for given in prompts)
-    completion = sum(usage.completion_tokens for usage in usages)
-    steps = sum(usage.steps for usage in usages)
     each = len(choices) // len(prompts)
     firsts = [choice.result for choice in choices[::each] if choice.result is not None]
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": sum(r.usage.cached_tokens for r in firsts)},
-        "completion_tokens_details": {
-            "reasoning_tokens": sum(count_reasoning(result, tokenizer) for result in results)
-        },
-        "steps": steps,
-        "canvases": sum(usage.canvases for usage in usages),
-        "tokens_per_forward": completion / steps if steps else 0.0,
-    }
+    return sum_usage(
+        results,
+        tokenizer,
+        prompt=sum(len(given.ids) for given in prompts),
+        cached=sum(result.usage.cached_tokens for result in firsts),
+    )

@@ -17,7 +17,7 @@ from canvaslm.server.schema.responses import ReasoningOptions, ResponsesBody, Te
 from canvaslm.server.telling.chat import show_token, without_controls
 from canvaslm.server.telling.drafts import DraftWriter
 from canvaslm.server.telling.items import Call, Item, Message, Reasoning
-from canvaslm.server.telling.tokens import owners, show_usage
+from canvaslm.server.telling.tokens import owners, sum_usage
 from canvaslm.text.spans import Broken, SpanReader, Thought, ToolCall
 from canvaslm.text.tokenizer import Tokenizer
 
@@ -76,6 +76,20 @@ def opening(asked: ResponsesBody, *, id: str, model: str, created: float, seed: 
         "tools": [tool.model_dump(include=SHOWN_OF_TOOL) for tool in asked.tools or ()],
         "top_logprobs": asked.top_logprobs or 0,
         **{name: getattr(asked, name) for name in ECHOED},
+    }
+
+
+def show_usage(result: Result, tokenizer: Tokenizer) -> Json:
+    """What an answer took, under the names that responses have for it."""
+    own = result.usage
+    usage = sum_usage([result], tokenizer, prompt=own.prompt_tokens, cached=own.cached_tokens)
+    cached = usage.pop("prompt_tokens_details")
+    return {
+        "input_tokens": usage.pop("prompt_tokens"),
+        "input_tokens_details": {**cached, "cache_write_tokens": 0},
+        "output_tokens": usage.pop("completion_tokens"),
+        "output_tokens_details": usage.pop("completion_tokens_details"),
+        **usage,
     }
 
 

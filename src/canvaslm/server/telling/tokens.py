@@ -44,16 +44,21 @@ def count_reasoning(result: Result, tokenizer: Tokenizer | None) -> int:
     return sum(owner == "thought" for owner in owners(result.token_ids, tokenizer))
 
 
-def show_usage(result: Result, tokenizer: Tokenizer | None) -> Json:
-    """What an answer took, as a response has it."""
-    usage = result.usage
+def sum_usage(
+    results: Sequence[Result], tokenizer: Tokenizer | None, *, prompt: int, cached: int
+) -> Json:
+    """What answers took together, in OpenAI's shape; of the `prompt` tokens `cached` were known."""
+    usages = [result.usage for result in results]
+    completion = sum(usage.completion_tokens for usage in usages)
+    reasoning = sum(count_reasoning(result, tokenizer) for result in results)
+    steps = sum(usage.steps for usage in usages)
     return {
-        "input_tokens": usage.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": 0},
-        "output_tokens": usage.completion_tokens,
-        "output_tokens_details": {"reasoning_tokens": count_reasoning(result, tokenizer)},
-        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-        "steps": usage.steps,
-        "canvases": usage.canvases,
-        "tokens_per_forward": usage.tokens_per_forward,
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": cached},
+        "completion_tokens_details": {"reasoning_tokens": reasoning},
+        "steps": steps,
+        "canvases": sum(usage.canvases for usage in usages),
+        "tokens_per_forward": completion / steps if steps else 0.0,
     }

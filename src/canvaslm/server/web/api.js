@@ -69,7 +69,7 @@ function askForKey(wrong) {
     const dialog = document.getElementById("key");
     const input = document.getElementById("key-value");
     document.getElementById("key-title").textContent = wrong
-      ? "That key was not taken: give another"
+      ? "That key is not known here: give another"
       : "This server asks for an API key";
     input.value = "";
     dialog.returnValue = "";

@@ -37,6 +37,5 @@ function meter(label, probability, text) {
 }
 
 function percent(probability) {
-  const extreme = probability > 0.995 || probability < 0.005;
-  return `${(100 * probability).toFixed(extreme ? 1 : 0)} %`;
+  return `${(100 * probability).toFixed(1)} %`;
 }

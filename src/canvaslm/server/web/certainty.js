@@ -15,11 +15,7 @@ export function legend() {
   return h(
     "p",
     { class: "legend" },
-    h("span", { class: "noise" }, "nois·e"),
-    " drawn, not accepted yet",
-    h("span", { class: "gap" }),
-    "unsure ",
-    h("span", { class: "ramp", "aria-hidden": "true" }, ...ramp),
-    " certain",
+    h("span", {}, h("span", { class: "noise" }, "noise"), "not accepted yet"),
+    h("span", {}, "unsure", h("span", { class: "ramp", "aria-hidden": "true" }, ...ramp), "certain"),
   );
 }

@@ -77,7 +77,7 @@ export function startChat(panel) {
         "div",
         { class: "check" },
         remember,
-        h("label", { for: "remember" }, "Send earlier turns along"),
+        h("label", { for: "remember" }, "Send the earlier turns, too"),
       ),
       past,
     ),

@@ -32,7 +32,7 @@ export class Controls {
       "div",
       { class: "check" },
       this.box,
-      h("label", { for: id }, "Beside it, left to right"),
+      h("label", { for: id }, "Compare with left to right"),
     );
     this.toggle.hidden = compare === null;
     const early = fresh("early");
@@ -41,7 +41,7 @@ export class Controls {
       "div",
       { class: "check" },
       this.early,
-      h("label", { for: early }, "Let settled beginnings leave early"),
+      h("label", { for: early }, "Show a settled beginning at once"),
     );
     hold.hidden = compare === null;
     const options = h(
@@ -56,6 +56,8 @@ export class Controls {
       ),
       hold,
     );
+    // a field that is refused must be seen: a browser cannot point at one that is folded away
+    options.addEventListener("invalid", () => (options.open = true), true);
     this.element = h(
       "div",
       { class: "controls" },
@@ -85,7 +87,8 @@ export class Controls {
       this.run();
     };
     const quick = (event) => {
-      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.run();
+      if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+      event.currentTarget.requestSubmit(); // which checks the fields, as the button does
     };
     return h("form", { onsubmit: submit, onkeydown: quick }, ...parts, this.element);
   }

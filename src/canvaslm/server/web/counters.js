@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 
 const NAMES = {
-  step: "step",
+  step: "steps",
   canvases: "canvases",
   tokens: "tokens",
   rate: "tokens/s",

@@ -18,5 +18,6 @@ export class Failure {
 
 function describe(error) {
   if (!(error instanceof ApiError)) return `Something went wrong: ${error.message}`;
-  return error.param ? `${error.message} (${error.param})` : error.message;
+  const told = !error.param || error.message.includes(error.param);
+  return told ? error.message : `${error.message} (${error.param})`;
 }

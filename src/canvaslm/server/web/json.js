@@ -27,7 +27,9 @@ export function startJson(panel) {
     changed: (on) => (stage.compare = on),
   });
   stage.compare = controls.compare;
-  for (const name of ["diffusion", "typed"]) stage[name].extra.append(verdicts[name]);
+  for (const name of ["diffusion", "typed"]) {
+    stage[name].canvas.text.parentElement.after(verdicts[name]);
+  }
 
   function load(record) {
     prompt.value = record.prompt;

@@ -62,6 +62,6 @@ export class Question {
     this.options.disabled = kind === "predicate";
     this.options.placeholder = PLACEHOLDERS[kind] ?? "";
     this.hint.textContent =
-      kind === "score" ? "Levels, lowest first, with commas" : "Options, with commas";
+      kind === "score" ? "Levels, lowest first, between commas" : "Options, between commas";
   }
 }

@@ -11,6 +11,7 @@ export function startTheme(button) {
     if (theme === "auto") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
     button.textContent = theme[0].toUpperCase() + theme.slice(1);
-    button.setAttribute("aria-label", `Colours: ${SAID[theme]}`);
+    button.title = `Colours: ${SAID[theme]}`;
+    button.setAttribute("aria-label", button.title);
   });
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,11 @@ from canvaslm.errors import TrainingError
 from canvaslm.text.tokenizer import Tokenizer
 
 # B documents, N document tokens, R canvases (a whole number for each document), L canvas length
+
+
+Guess = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""guess(rows [r], canvas [r, L], before): logits [r, L, V] of a pass without gradient over the
+canvases of `rows`; `before` [r, L, V] are the logits it is conditioned on, None: none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +40,12 @@ class Batch:
         return self.documents_BN.numel() + self.clean_RL.numel()
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+        return type(self)(**{name: value.to(device) for name, value in vars(self).items()})
+
+    def after(self, guess: Guess) -> Batch:
+        """The batch once the model has seen it: as it is, unless canvases take its own outputs."""
+        del guess
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,24 @@
+"""The objective as a module: what PyTorch wraps to run it in several processes."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from canvaslm.model.transformer import Transformer
+from canvaslm.training.data.batch import Batch
+from canvaslm.training.objective import Score, losses
+
+
+class Learner(nn.Module):
+    """A network that answers a batch with its losses: causal, canvas, accuracy.
+
+    `even` does the same work for every batch, as processes that wait for each other must.
+    """
+
+    def __init__(self, model: Transformer, *, score: Score | None, even: bool = False) -> None:
+        super().__init__()
+        self.model, self.score, self.even = model, score, even
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        loss = losses(self.model, batch, score=self.score, even=self.even)
+        return loss.causal, loss.canvas, loss.accuracy

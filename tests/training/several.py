@@ -1,0 +1,58 @@
+"""One of several processes that make tiny runs: `several.py JSON`, with torchrun's variables."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.training.conftest import tiny_recipe
+
+from canvaslm.errors import CanvasError
+from canvaslm.model.transformer import Transformer
+from canvaslm.text.tokenizer import Tokenizer
+from canvaslm.training.data.batch import Micro
+from canvaslm.training.launch import launched
+from canvaslm.training.loop import train
+from canvaslm.training.optimise.choose import Adafactor, AdamW, MuonAdamW
+from canvaslm.training.processes import Replicas
+from canvaslm.training.recipe import Recipe, Watch
+from canvaslm.training.start import Scratch
+
+OPTIMISERS = {"AdamW": AdamW(lr=1e-3), "MuonAdamW": MuonAdamW(), "Adafactor": Adafactor()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exact(Scratch):
+    """A start in float64, so that rounding does not grow."""
+
+    def network(self, tokenizer: Tokenizer, *, seed: int) -> Transformer:
+        return super().network(tokenizer, seed=seed).double()
+
+
+def recipe_of(*, optimise: str = "MuonAdamW", **changes: Any) -> Recipe:
+    start = Exact(hidden_size=64, num_layers=3, vocab_size=400)
+    settings = {"steps": 4, "decay": 0.0, "watch": Watch(every=2, batches=1), "clip": 0.5}
+    return tiny_recipe(start=start, optimise=OPTIMISERS[optimise], **(settings | changes))
+
+
+def fails(micros: object) -> list[Micro]:
+    raise CanvasError("the reason of it all")
+
+
+def main(jobs: list[dict[str, Any]], *, sharded: bool = False, fail: bool = False) -> None:
+    torch.set_num_threads(1)
+    with launched(sharded=sharded) as group:
+        if fail and isinstance(group, Replicas) and group.rank == 1:
+            group.share = fails  # type: ignore[method-assign]
+        for job in jobs:
+            out, resume = Path(job.pop("out")), job.pop("resume", False)
+            train(recipe_of(**job), out, resume=resume, compiled=False, group=group)
+
+
+if __name__ == "__main__":
+    main(**json.loads(sys.argv[1]))

@@ -1,0 +1,176 @@
+"""The Sudoku recipe: what a batch shows, what it learns from itself, and what it exports."""
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import canvaslm
+from canvaslm.errors import TaskError, TrainingError
+from canvaslm.eval.sudoku import How, solve_all, tallies
+from canvaslm.model.presets import parameter_count
+from canvaslm.tasks.sudoku_files import read_puzzles
+from canvaslm.tasks.sudoku_protocol import digits_of
+from canvaslm.text.tokenizer import Tokenizer
+from canvaslm.training.loop import train
+from canvaslm.training.recipe import Recipe
+from canvaslm.training.state import load_state
+from canvaslm.training.sudoku import GridModel, sudoku
+from canvaslm.training.sudoku_data import GridFeed, Puzzles
+
+HARD = "4.....8.5.3..........7......2.....6.....8.4......1.......6.3.7.5..2.....1.4......"
+
+
+def tiny(**changes: object) -> Recipe:
+    recipe = sudoku(size=64, layers=3, steps=4, documents=4)
+    data = replace(recipe.data, pool=24, held_out_pool=4, **changes)  # type: ignore[type-var]
+    return replace(recipe, data=data, save_every=2)
+
+
+def opened(folder: Path, **changes: object) -> tuple[GridFeed, Tokenizer]:
+    recipe = tiny(**changes)
+    tokenizer = recipe.start.tokenizer(folder, seed=0)
+    config = GridModel(hidden_size=64, num_layers=3).config(tokenizer)
+    feed = recipe.data.open(tokenizer, config, seed=0)
+    assert isinstance(feed, GridFeed)
+    return feed, tokenizer
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def test_the_proposed_model_is_small_enough_and_a_larger_one_is_refused(tmp_path: Path) -> None:
+    start = sudoku().start
+    assert isinstance(start, GridModel)
+    tokenizer = start.tokenizer(tmp_path, seed=0)
+    assert parameter_count(start.config(tokenizer)) <= 7_000_000
+    with pytest.raises(TrainingError, match="allows 7,000,000"):
+        GridModel(hidden_size=256, num_layers=12).config(tokenizer)
+
+
+def test_a_cell_is_a_token_and_any_text_can_be_written(tmp_path: Path) -> None:
+    _, tokenizer = opened(tmp_path)
+    grid = " ".join("123456789" * 9)
+    assert len(tokenizer.encode(grid)) == 81
+    for text in (grid, "Löse dies: 1 22  3\n", HARD):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_pinned_clues_stay_and_all_else_is_noised_somewhere(tmp_path: Path) -> None:
+    feed, tokenizer = opened(tmp_path, pinned_share=1.0, own_share=1.0)
+    batch = feed.batch("0")
+    kept = batch.kept_RL
+    assert bool(kept.any())
+    for canvas in (batch.noised_RL, batch.start_RL):
+        assert torch.equal(canvas[kept], batch.clean_RL[kept])
+    prompt = tokenizer.decode(batch.documents_BN[0][: batch.prefix_B[0]].tolist())
+    clues = [d > 0 for d in digits_of(prompt)]
+    assert kept[0, :81].tolist() == clues
+    assert not bool(kept[:, 81:].any())
+    none, _ = opened(tmp_path, pinned_share=0.0)
+    assert not bool(none.batch("0").kept_RL.any())
+
+
+def test_batches_depend_on_seed_and_step_alone(tmp_path: Path) -> None:
+    first, _ = opened(tmp_path)
+    second, _ = opened(tmp_path)
+    second.micros(0)
+    for one, two in zip(first.micros(3), second.micros(3), strict=True):
+        for name, value in vars(one.batch).items():
+            assert torch.equal(value, getattr(two.batch, name))
+    assert not torch.equal(first.batch("3/0").noised_RL[:1], first.batch("4/0").noised_RL[:1])
+
+
+def test_own_outputs_lie_under_the_noise_and_leave_the_answer_and_clues_alone(
+    tmp_path: Path,
+) -> None:
+    feed, tokenizer = opened(tmp_path, own_share=1.0)
+    batch = replace(feed.batch("0"), own_R=torch.tensor([0, 1, 2, 1, 2, 0, 1, 2]))
+    said = tokenizer.encode("7")[0]
+    calls: list[int] = []
+
+    def guess(rows: Tensor, canvas: Tensor, before: Tensor | None) -> Tensor:
+        calls.append(len(rows))
+        assert (before is None) == (len(calls) == 1)
+        logits = torch.full((*canvas.shape, tokenizer.vocab_size), -30.0)
+        logits[..., said] = 30.0
+        return logits
+
+    after = batch.after(guess)
+    assert calls == [6, 3]
+    assert torch.equal(after.clean_RL, batch.clean_RL)
+    assert torch.equal(after.noised_RL[batch.own_R == 0], batch.noised_RL[batch.own_R == 0])
+    own = (batch.own_R > 0)[:, None] & ~batch.fresh_RL
+    assert torch.equal(after.noised_RL[batch.fresh_RL], batch.noised_RL[batch.fresh_RL])
+    assert torch.equal(after.noised_RL[own & batch.kept_RL], batch.clean_RL[own & batch.kept_RL])
+    assert set(after.noised_RL[own & ~batch.kept_RL].tolist()) == {said}
+
+
+def test_a_stopped_run_goes_on_bit_by_bit_and_its_model_is_evaluated(tmp_path: Path) -> None:
+    recipe = tiny(own_share=0.7)
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    model = train(recipe, whole, compiled=False)
+    stopped: list[float] = []
+
+    def stop(record: dict[str, float]) -> None:
+        stopped.append(record["step"])
+        if len(stopped) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, halves, compiled=False, report=stop)
+    train(recipe, halves, compiled=False, resume=True)
+    (one, step), (two, other) = load_state(whole), load_state(halves)
+    assert step == other == 4
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    settings = json.loads((model / "generation_config.json").read_text())
+    assert (settings["t_max"], settings["t_min"]) == (0.4, 0.1)
+    lm = canvaslm.load(model)
+    path = tmp_path / "hard.txt"
+    path.write_text(f"{HARD}\n" * 3)
+    puzzles = read_puzzles(path)
+    for how in (
+        How(max_steps=2),
+        How(max_steps=2, pins=True, batch=2),
+        How(max_steps=2, sighted=False),
+        How(mode="ar"),
+    ):
+        rows = tallies(solve_all(lm, puzzles, how))
+        assert set(rows) == {"<24", "hard", "all"}
+        assert rows["all"].n == 3
+        if how.mode == "diffusion":
+            assert rows["all"].steps <= 2
+
+
+def test_a_file_is_learnt_from_but_not_its_held_out_grids(tmp_path: Path) -> None:
+    path = tmp_path / "puzzles.txt"
+    path.write_text(f"{HARD}\n")
+    feed, _ = opened(tmp_path, file=str(path))
+    prompts = {feed.draw(random.Random(n), split="train").prompt for n in range(5)}
+    assert len(prompts) == 5
+    assert all(81 - prompt.count("0") == 17 for prompt in prompts)
+    path.write_text("nonsense\n")
+    with pytest.raises(TaskError, match="line 1"):
+        opened(tmp_path, file=str(path))
+
+
+def test_left_to_right_learns_by_the_causal_loss_alone(tmp_path: Path) -> None:
+    feed, _ = opened(tmp_path, left_to_right=True)
+    (micro,) = feed.micros(0)
+    assert (micro.canvas_weight, micro.causal_weight) == (0.0, 1.0)
+    assert bool(micro.batch.causal_BN.any(dim=1).all())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"documents": 0}, {"accumulate": 3}, {"canvas_length": 81}, {"own_share": 2.0}, {"bins": {}}],
+)
+def test_settings_that_make_no_sense_are_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(TrainingError):
+        Puzzles(**changes)  # type: ignore[arg-type]
