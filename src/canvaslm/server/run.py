@@ -24,6 +24,7 @@ from canvaslm.server.app import create_app
 from canvaslm.server.door.connection import PatientConnection
 from canvaslm.server.door.guard import is_loopback
 from canvaslm.server.monitor.logs import Log
+from canvaslm.server.monitor.memory import keep_trimmed
 from canvaslm.server.service import Service
 from canvaslm.server.settings import Settings
 
@@ -93,9 +94,10 @@ class Server:
         self._loading.start()
         with self._signals(), _uvicorn_logs_to(self.log):
             self._greet(listener)
-            watching = asyncio.create_task(self._watch_engine())
+            beside = [asyncio.create_task(one) for one in (self._watch_engine(), keep_trimmed())]
             await self._web.serve(sockets=[listener])
-            watching.cancel()
+            for task in beside:
+                task.cancel()
             await (self._stopping or self._stop())
         if self._failure is not None:
             raise self._failure
