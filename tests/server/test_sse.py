@@ -125,7 +125,8 @@ def wait_until_idle(engine: Engine, *, within: float = 5.0) -> None:
 
 def test_leaving_a_stream_cancels_it(streams: Server, engine: Engine) -> None:
     with streams.client() as client, client.stream("GET", "/long") as got:
-        next(got.iter_raw())
+        sent = got.iter_raw()  # kept: the response ends with its iterator
+        next(sent)
         assert engine.stats.active == 1
     wait_until_idle(engine)
 
