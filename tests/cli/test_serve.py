@@ -87,3 +87,10 @@ def test_a_missing_extra_says_how_to_install_it(name: str) -> None:
 def test_another_missing_module_is_what_it_is() -> None:
     missing = ModuleNotFoundError(name="canvaslm.server.typo")
     assert missing_extra(missing) is missing
+
+
+def test_a_log_that_cannot_be_begun_is_refused(run: Run, tmp_path: Path) -> None:
+    done = run("serve", "--port", 0, "--log-file", tmp_path / "nowhere" / "log")
+    assert done.code == 2
+    assert "choose another --log-file" in done.err
+    assert not list(tmp_path.iterdir())

@@ -38,23 +38,15 @@ def _evaluation_of(task: str) -> Callable[..., None]:
     """The command that evaluates `task`."""
 
     def evaluate(
-        more: Annotated[
-            list[str] | None,
-            typer.Argument(help="Further tasks, as many as wanted.", show_default=False),
-        ] = None,
+        more: eval_options.More = None,
         n: Annotated[
             int, typer.Option("--n", help="Cases of each task, spread evenly over its bins.")
         ] = 200,
-        seed: Annotated[
-            int, typer.Option(help="Chooses the cases, and is that of the answers.")
-        ] = 0,
+        seed: eval_options.Seed = 0,
         mode: eval_options.Mode = "diffusion",
-        bin: Annotated[
-            str | None,
-            typer.Option("--bin", "--bins", help="Only cases of this bin.", show_default=False),
-        ] = None,
+        bin: eval_options.Bin = None,
         batch: eval_options.Batch = None,
-        max_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 256,
+        max_tokens: eval_options.MaxTokens = 256,
         effort: parameters.Effort = None,
         model: eval_options.Model = None,
         device: options.Device = "auto",

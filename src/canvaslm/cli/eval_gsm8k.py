@@ -24,7 +24,7 @@ def gsm8k(
     seed: Annotated[int, typer.Option(help="That of the answers.")] = 0,
     mode: eval_options.Mode = "diffusion",
     batch: eval_options.Batch = None,
-    max_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 512,
+    max_tokens: eval_options.MaxTokens = 512,
     effort: parameters.Effort = None,
     model: eval_options.Model = None,
     device: options.Device = "auto",

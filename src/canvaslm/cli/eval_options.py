@@ -21,6 +21,15 @@ Model = Annotated[
         show_default=False,
     ),
 ]
+More = Annotated[
+    list[str] | None,
+    typer.Argument(help="Further tasks, as many as wanted.", show_default=False),
+]
+Seed = Annotated[int, typer.Option(help="Chooses the cases, and is that of the answers.")]
+Bin = Annotated[
+    str | None, typer.Option("--bin", "--bins", help="Only cases of this bin.", show_default=False)
+]
+MaxTokens = Annotated[int, typer.Option(help="Longest answer, in tokens.")]
 Batch = Annotated[
     int | None, typer.Option(help="Requests at a time.", show_default="1, or 4 to a server")
 ]

@@ -22,10 +22,7 @@ def command(held_out: Callable[..., None]) -> Callable[..., None]:
     """The command; without a file it is `held_out`, which every task has."""
 
     def sudoku(
-        more: Annotated[
-            list[str] | None,
-            typer.Argument(help="Further tasks, as many as wanted.", show_default=False),
-        ] = None,
+        more: eval_options.More = None,
         file: Annotated[
             Path | None,
             typer.Option(
@@ -60,16 +57,11 @@ def command(held_out: Callable[..., None]) -> Callable[..., None]:
                 "--n", help="Cases, spread evenly over bins, or a file's first.", show_default="200"
             ),
         ] = None,
-        seed: Annotated[
-            int, typer.Option(help="Chooses the cases, and is that of the answers.")
-        ] = 0,
+        seed: eval_options.Seed = 0,
         mode: eval_options.Mode = "diffusion",
-        bin: Annotated[
-            str | None,
-            typer.Option("--bin", "--bins", help="Only cases of this bin.", show_default=False),
-        ] = None,
+        bin: eval_options.Bin = None,
         batch: eval_options.Batch = None,
-        max_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 256,
+        max_tokens: eval_options.MaxTokens = 256,
         effort: parameters.Effort = None,
         model: eval_options.Model = None,
         device: options.Device = "auto",

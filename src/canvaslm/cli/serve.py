@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from canvaslm.cli import options, output
-from canvaslm.errors import ParameterError
+from canvaslm.errors import ParameterError, StorageError
 
 if TYPE_CHECKING:
     from canvaslm import LM
@@ -143,11 +143,23 @@ def serve(
         settings=settings,
         load=load,
         adapters=read,
-        log=Log(level=log_level, path=log_file),
+        log=Log(level=log_level, path=writable(log_file)),
         say=lambda text: console.print(f"canvaslm: {text}", markup=False),
         reload=None if api_key_file is None else keys,
     )
     raise typer.Exit(server.run())
+
+
+def writable(log_file: Path | None) -> Path | None:
+    """Raises StorageError for a log that cannot be begun; one that fails later is warned about."""
+    try:
+        if log_file is not None:
+            log_file.open("a").close()
+    except OSError as error:
+        raise StorageError(
+            f"the log {log_file} cannot be written: {error.strerror}; choose another --log-file"
+        ) from None
+    return log_file
 
 
 def names(model: str | None) -> tuple[str, ...]:

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from canvaslm.engine.decide.answers import Decisions
-from canvaslm.engine.decide.decide import Rules
-from canvaslm.server.asking.gaps import blaming
-from canvaslm.server.asking.params import check_size, count_characters
 from canvaslm.server.asking.questions import (
-    answer,
-    check_options,
     knows_calls,
     openai_answers,
-    plan,
     read_input,
     read_openai,
 )
+from canvaslm.server.decided import check, decide
 from canvaslm.server.schema.decisions import Decision, DecisionsBody, DecisionUsage, InputDetails
 from canvaslm.server.service import CallerDep, ServiceDep
 
@@ -31,16 +25,12 @@ async def decisions(body: DecisionsBody, service: ServiceDep, caller: CallerDep)
     of a choice's options has any influence.
     """
     caller = service.asking(body.model, caller)
-    rules = Rules(method=body.method, orders=body.orders, divide_prior=body.divide_prior)
-    check_size("input", count_characters(body.model_dump()), service.settings.prompt)
+    check(body, "input", service)
     questions = read_openai(body.questions)
-    check_options(questions, orders=body.orders)
-    lm = service.lm
-    state = read_input(body.input, calls=knows_calls(lm))
-    with blaming("input", DecisionsBody.model_fields):
-        laid = await service.prepare(lambda: plan(lm, state, questions, rules=rules), caller)
-        (found,) = await service.gather(lambda lm: [answer(lm, laid)], caller)
-    assert isinstance(found, Decisions)
+    state = read_input(body.input, calls=knows_calls(service.lm))
+    found = await decide(
+        body, "input", state=state, questions=questions, service=service, caller=caller
+    )
     return Decision.model_validate(
         {
             "model": caller.model,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field
 
 from canvaslm.server.errors import ApiError
-from canvaslm.server.schema.common import Body, Sampling, Thinking, Usage
+from canvaslm.server.schema.common import Answered, Body, Sampling, Thinking
 from canvaslm.server.schema.unserved import Unserved
 
 MOST_MESSAGES = 10_000
@@ -309,14 +309,8 @@ class ChatChoice(BaseModel):
     )
 
 
-class ChatCompletion(BaseModel):
+class ChatCompletion(Answered):
     """The answers to a conversation."""
 
-    id: str = Field(description="An id that no other response has.")
     object: Literal["chat.completion"] = Field(description="What this is.")
-    created: int = Field(description="When it was begun, in seconds since 1970.")
-    model: str = Field(description="The model's id.")
-    system_fingerprint: str = Field(description="Model, version and kernels, hashed.")
-    seed: int = Field(description="With it the same request gives the same answer.")
     choices: list[ChatChoice] = Field(description="The answers.")
-    usage: Usage = Field(description="What they took.")

@@ -263,3 +263,14 @@ class Usage(BaseModel):
     steps: int = Field(description="Denoising passes; left to right, passes that made a token.")
     canvases: int = Field(description="Canvases that were settled.")
     tokens_per_forward: float = Field(description="Completion tokens over steps.")
+
+
+class Answered(BaseModel):
+    """What the replies to a chat and to a completion have in common."""
+
+    id: str = Field(description="An id that no other response has.")
+    created: int = Field(description="When it was begun, in seconds since 1970.")
+    model: str = Field(description="The model's id.")
+    system_fingerprint: str = Field(description="Model, version and kernels, hashed.")
+    seed: int = Field(description="With it the same request gives the same answer.")
+    usage: Usage = Field(description="What the answers took.")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from canvaslm.server.schema.common import HUGE, Sampling, Usage
+from canvaslm.server.schema.common import HUGE, Answered, Sampling
 
 MOST_ANSWERS = 32
 MOST_TOP = 20
@@ -74,14 +74,8 @@ class CompletionChoice(BaseModel):
     )
 
 
-class Completion(BaseModel):
+class Completion(Answered):
     """The answers to one or more prompts."""
 
-    id: str = Field(description="An id that no other response has.")
     object: Literal["text_completion"] = Field(description="What this is.")
-    created: int = Field(description="When it was begun, in seconds since 1970.")
-    model: str = Field(description="The model's id.")
-    system_fingerprint: str = Field(description="Model, version and kernels, hashed.")
-    seed: int = Field(description="With it the same request gives the same answers.")
     choices: list[CompletionChoice] = Field(description="The answers.")
-    usage: Usage = Field(description="What they took.")
