@@ -47,12 +47,14 @@ documents: $(VENV)/.installed-test
 	$(BIN)/python -m tools.readme --check
 	$(BIN)/python -m tools.http_page --check
 	$(BIN)/python -m tools.cli_page --check
+	$(BIN)/python -m tools.card --check
 
 # Rewrites the generated parts of the documents.
 readme: $(VENV)/.installed-test
 	$(BIN)/python -m tools.readme
 	$(BIN)/python -m tools.http_page
 	$(BIN)/python -m tools.cli_page
+	$(BIN)/python -m tools.card --write
 
 clean:
 	rm -rf $(VENV) $(CLIENTS) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

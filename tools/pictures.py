@@ -1,6 +1,8 @@
-"""Draw the pictures of the documents: a canvas, pass by pass, in the colours of the terminal.
+"""Draw the pictures of the documents: a canvas, pass by pass.
 
-python tools/pictures.py [FOLDER]
+python tools/pictures.py [FOLDER] [--only json infill sudoku] [--bin 30-35] [--pins|--alone]
+
+The Sudoku is one of a bin, by default the first held-out one that is solved in few passes.
 """
 
 from __future__ import annotations
@@ -16,8 +18,12 @@ from rich.text import Text
 import canvaslm
 from canvaslm import LM, CanvasError, Done, Draft, JsonSchema, Params, tasks
 from canvaslm.cli.canvas_view import paint
+from canvaslm.cli.show import held_out
 from canvaslm.cli.watch import look
+from canvaslm.eval.filling import Filling, fill
 from canvaslm.eval.infill_cases import InfillPlan, infill_cases
+from canvaslm.eval.pages.filling import moving, still
+from canvaslm.eval.sudoku import Form, How
 from canvaslm.tasks.records import schema_of
 
 PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
@@ -26,6 +32,7 @@ ADVANCE, LEADING = 0.602 * FONT, 1.55 * FONT
 BACKGROUND, QUIET = "#16141c", "#8d86a0"
 
 TRIED, SHOWN, LEAST = 300, range(4, 9), 5  # cases, passes, gap tokens
+FEW = range(5, 13)  # passes of a Sudoku
 
 
 def draw_json(lm: LM) -> str:
@@ -129,13 +136,37 @@ def runs_of(text: Text) -> Iterable[tuple[int, int, str]]:
             start = place
 
 
+def draw_sudoku(lm: LM, how: How, bin: str) -> Filling:
+    """The first held-out puzzle of a bin that is solved in a few passes."""
+    for seed in range(TRIED):
+        filling = fill(lm, held_out(bin, seed), how)
+        if filling.solved and len(filling.moments) in FEW:
+            return filling
+    raise CanvasError(f"none of {TRIED} puzzles of bin {bin} was solved in {FEW} passes")
+
+
+DRAWN = {"json": draw_json, "infill": draw_infill}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, help="a checkpoint; default: embedded")
-    lm = canvaslm.load(parser.parse_args().folder)
+    parser.add_argument("--only", nargs="+", choices=(*DRAWN, "sudoku"), default=(*DRAWN, "sudoku"))
+    parser.add_argument("--bin", default="30-35", help="clues of the Sudoku")
+    parser.add_argument("--pins", action="store_true", help="its clues are pinned, too")
+    parser.add_argument("--alone", action="store_true", help="they stand on the canvas alone")
+    given = parser.parse_args()
+    lm = canvaslm.load(given.folder)
     PICTURES.mkdir(exist_ok=True)
-    for name, picture in (("json", draw_json), ("infill", draw_infill)):
-        (PICTURES / f"{name}.svg").write_text(picture(lm), encoding="utf-8")
+    for name in given.only:
+        if name != "sudoku":
+            (PICTURES / f"{name}.svg").write_text(DRAWN[name](lm), encoding="utf-8")
+            continue
+        form: Form = "rows" if given.folder is None else "spaced"
+        how = How(form=form, seed=1, pins=given.pins, alone=given.alone)
+        filling = draw_sudoku(lm, how, given.bin)
+        for stem, picture in (("filling", moving), ("filling-still", still)):
+            (PICTURES / f"{stem}.svg").write_text(picture(filling), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 from canvaslm.eval.report import markdown
@@ -62,12 +61,12 @@ def modules_tree() -> str:
     return "```\n" + "\n\n".join(parts) + "\n```"
 
 
-def numbers(*, bins: bool) -> str:
-    """What `tools/measure.py` found out about the embedded model, and on which machine."""
+def numbers() -> str:
+    """What `tools.card` found out about the embedded model, and on which machine."""
     if not MEASURED.exists():
         return "Not measured yet."
     measured = json.loads(MEASURED.read_text(encoding="utf-8"))
-    table = markdown(measured["reports"], bins=bins)
+    table = markdown(measured["reports"], bins=False)
     return f"{table}\n\nMeasured by `{measured['command']}` on {measured['machine']}."
 
 
@@ -75,9 +74,8 @@ Parts = dict[Path, dict[str, Callable[[], str]]]
 """By page and by the name of the part: what writes it."""
 
 PARTS: Parts = {
-    ROOT / "README.md": {"tree": tree, "numbers": partial(numbers, bins=False)},
+    ROOT / "README.md": {"tree": tree, "numbers": numbers},
     ROOT / "docs" / "architecture.md": {"modules": modules_tree},
-    PACKAGE / "pocket" / "README.md": {"numbers": partial(numbers, bins=True)},
 }
 
 

@@ -242,10 +242,10 @@ def test_an_adapter_for_another_base_is_refused() -> None:
 def test_another_name_of_the_base_is_a_warning(tmp_path: Path) -> None:
     adapter: Adapter = only(trained(SMALL), "mlp.up")
     for name in ("tiny", "models--owner--tiny/snapshots/12ab"):
-        adapter.warn_of_another_base(tmp_path / name)
-    replace(adapter, base=None).warn_of_another_base(tmp_path / "other")
+        adapter.warn_of_another_name(tmp_path / name)
+    replace(adapter, base=None).warn_of_another_name(tmp_path / "other")
     with pytest.warns(UserWarning, match="owner/tiny"):
-        adapter.warn_of_another_base(tmp_path / "other")
+        adapter.warn_of_another_name(tmp_path / "other")
 
 
 @pytest.mark.parametrize(

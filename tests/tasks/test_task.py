@@ -9,7 +9,7 @@ import pytest
 
 import canvaslm.tasks.sudoku
 from canvaslm.errors import TaskError
-from canvaslm.tasks import TASKS, Example, Split, Task, get, split_of
+from canvaslm.tasks import LEARNT, TASKS, Example, Split, Task, get, split_of
 from canvaslm.tasks.code import Code
 from canvaslm.tasks.sudoku import Sudoku
 
@@ -25,7 +25,7 @@ def small(name: str) -> Task:
     return get(name)
 
 
-@pytest.fixture(params=TASKS)
+@pytest.fixture(params=(*TASKS, *LEARNT))
 def task(request: pytest.FixtureRequest) -> Task:
     return small(request.param)
 
@@ -36,7 +36,12 @@ def samples(task: Task, split: Split, count: int, seed: int = 1) -> list[Example
 
 
 def test_every_name_leads_to_its_task() -> None:
-    assert [get(name).name for name in TASKS] == list(TASKS)
+    names = (*TASKS, *LEARNT)
+    assert [get(name).name for name in names] == list(names)
+
+
+def test_what_adapters_teach_is_none_of_what_the_embedded_model_knows() -> None:
+    assert not set(TASKS) & set(LEARNT)
 
 
 def test_an_unknown_name_is_refused_with_the_names() -> None:

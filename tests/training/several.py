@@ -1,6 +1,7 @@
 """One of several processes that make tiny runs: `several.py JSON`, with torchrun's variables."""
 
 import json
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from canvaslm.training.optimise.choose import Adafactor, AdamW, MuonAdamW
 from canvaslm.training.processes import Replicas
 from canvaslm.training.recipe import Recipe, Watch
 from canvaslm.training.start import Scratch
+from canvaslm.training.trainer import Trainer
 
 OPTIMISERS = {"AdamW": AdamW(lr=1e-3), "MuonAdamW": MuonAdamW(), "Adafactor": Adafactor()}
 
@@ -44,11 +46,26 @@ def fails(micros: object) -> list[Micro]:
     raise CanvasError("the reason of it all")
 
 
-def main(jobs: list[dict[str, Any]], *, sharded: bool = False, fail: bool = False) -> None:
+def poison(at: int) -> None:
+    """From this step on the losses of this process are no numbers."""
+    learn = Trainer.learn
+
+    def poisoned(self: Trainer, micro: Micro) -> dict[str, float]:
+        found = learn(self, micro)
+        return found | {"canvas": math.nan} if self.step >= at else found
+
+    Trainer.learn = poisoned  # type: ignore[method-assign]
+
+
+def main(
+    jobs: list[dict[str, Any]], *, sharded: bool = False, fail: bool = False, nan: int | None = None
+) -> None:
     torch.set_num_threads(1)
     with launched(sharded=sharded) as group:
         if fail and isinstance(group, Replicas) and group.rank == 1:
             group.share = fails  # type: ignore[method-assign]
+        if nan is not None and isinstance(group, Replicas) and group.rank == 1:
+            poison(nan)
         for job in jobs:
             out, resume = Path(job.pop("out")), job.pop("resume", False)
             train(recipe_of(**job), out, resume=resume, compiled=False, group=group)

@@ -57,7 +57,7 @@ def two(request: dict[str, Any]) -> Iterator[list[subprocess.Popen[str]]]:
 
 
 def ends(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
-    said = [process.communicate(timeout=150)[1] for process in processes]
+    said = [process.communicate(timeout=300)[1] for process in processes]
     return [(process.returncode, text) for process, text in zip(processes, said, strict=True)]
 
 

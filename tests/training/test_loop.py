@@ -46,8 +46,12 @@ def test_a_run_ends_in_a_checkpoint_that_answers(folder: Path) -> None:
     assert result.usage.completion_tokens <= 5
 
 
+@pytest.mark.parametrize("stopped", [KeyboardInterrupt, SystemExit])
 def test_a_stopped_run_is_resumed_as_if_nothing_had_happened(
-    folder: Path, tmp_path: Path, tokenizer_files: dict[str, bytes]
+    folder: Path,
+    tmp_path: Path,
+    tokenizer_files: dict[str, bytes],
+    stopped: type[BaseException],
 ) -> None:
     other = tmp_path / "other"
     other.mkdir()
@@ -58,9 +62,9 @@ def test_a_stopped_run_is_resumed_as_if_nothing_had_happened(
 
     def stop(record: dict[str, float]) -> None:
         if record["step"] == 2:
-            raise KeyboardInterrupt
+            raise stopped
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(stopped):
         train(recipe, other, compiled=False, report=stop)
     assert load_state(other)[1] == 3
     train(recipe, other, resume=True, compiled=False)

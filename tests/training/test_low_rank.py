@@ -18,7 +18,7 @@ from canvaslm.errors import ParameterError, TrainingError
 from canvaslm.model.presets import pocket
 from canvaslm.training.data.documents import Documents
 from canvaslm.training.loop import train
-from canvaslm.training.optimise.choose import AdamW
+from canvaslm.training.optimise.choose import Adafactor, AdamW, MuonAdamW, Optimise
 from canvaslm.training.part import Everything, LowRank
 from canvaslm.training.recipe import Recipe, Watch
 from canvaslm.training.rounded import Rounded
@@ -146,3 +146,15 @@ def test_what_cannot_be_is_refused(base: Path, sixes: Path, tmp_path: Path) -> N
         _ = Rounded(str(base)).checkpoint
     with pytest.raises(ParameterError, match=r"no attention\.v"):
         train(recipe(Base(str(base)), tmp_path, part=LowRank()), tmp_path / "run", compiled=False)
+
+
+@pytest.mark.parametrize("optimise", [MuonAdamW(), AdamW(), Adafactor()])
+def test_an_adapter_learns_by_any_optimiser(base: Path, tmp_path: Path, optimise: Optimise) -> None:
+    """Muon has all of it: nothing of an adapter is left for the AdamW beside it."""
+    chosen = recipe(Base(str(base)), tmp_path, optimise=optimise)
+    tokenizer = chosen.start.tokenizer(tmp_path, seed=0)
+    trainer = Trainer(chosen, tokenizer, device=torch.device("cpu"))
+    before = {name: p.detach().clone() for name, p in trainer.parameters.items()}
+    trainer.advance()
+    trainer.advance()
+    assert all(not torch.equal(p, before[name]) for name, p in trainer.parameters.items())

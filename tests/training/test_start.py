@@ -1,5 +1,6 @@
 """A run starts from any checkpoint in floating point, and ends in one of the same kind."""
 
+import json
 import random
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from canvaslm.model.presets import pocket
 from canvaslm.training.data.documents import Documents
 from canvaslm.training.loop import train
 from canvaslm.training.optimise.choose import AdamW
+from canvaslm.training.rounded import Rounded
 from canvaslm.training.start import Base, Scratch
 from canvaslm.training.vocabulary import train_tokenizer
 
@@ -99,6 +101,15 @@ def test_a_tokenizer_that_does_not_fit_is_refused(base: Path, tmp_path: Path) ->
     (base / "tokenizer.json").unlink()
     with pytest.raises(TrainingError, match=r"no tokenizer\.json"):
         train(recipe(base, tmp_path), tmp_path / "run")  # type: ignore[arg-type]
+
+
+def test_a_tokenizer_with_other_ends_is_refused(base: Path, tmp_path: Path) -> None:
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"eos_token_id": [7, 9]}))
+    for start in (Base(str(base)), Rounded(str(base), quant="int8")):
+        said = r"ends a text with token 1, the network with 7, 9: they belong to different models"
+        with pytest.raises(TrainingError, match=said):
+            start.tokenizer(tmp_path, seed=0)
 
 
 def test_a_quantised_checkpoint_cannot_learn(tmp_path: Path) -> None:

@@ -37,8 +37,9 @@ def test_a_restored_run_goes_on_bit_by_bit(tokenizer: Tokenizer) -> None:
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_waits_for_the_end_of_an_update(
-    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     whole, stopped = (Trainer(tiny_recipe(), tokenizer, device=CPU) for _ in range(2))
     whole.advance()
@@ -46,16 +47,16 @@ def test_an_interrupt_waits_for_the_end_of_an_update(
     step = last.step
 
     def interrupted() -> None:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
         step()
 
     monkeypatch.setattr(last, "step", interrupted)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.signal(number, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
             stopped.advance()
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
     assert stopped.step == 1
     mine, theirs = whole.state(), stopped.state()
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)

@@ -36,7 +36,8 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Adapter:
-    """`pairs` by matrix, `layers.3.attention.q`; `base` names the checkpoint it was made for.
+    """`pairs` by matrix, `layers.3.attention.q`; `base` names the checkpoint it was made for, and
+    `mark` tells that from others of its shape (see `mark_of`).
 
     One adapter bends a matrix for encoding and for denoising alike.
     """
@@ -44,6 +45,7 @@ class Adapter:
     config: AdapterConfig
     pairs: Mapping[str, Pair]
     base: str | None = None
+    mark: str | None = None
 
     def __post_init__(self) -> None:
         rank = self.config.rank
@@ -73,14 +75,14 @@ class Adapter:
                     "trained on"
                 )
 
-    def warn_of_another_base(self, folder: Path) -> None:
+    def warn_of_another_name(self, folder: Path) -> None:
         """Warn where the base's name is not that of the checkpoint in `folder`; names may lie."""
         wanted = (self.base or "").rstrip("/").rpartition("/")[2].lower()
         if wanted and wanted not in str(folder.resolve()).lower().replace("--", "/"):
             warnings.warn(
                 f"the adapter says that it was trained on {self.base!r}, and this is {folder}: "
                 "if that is another model, its answers will be worse than without it",
-                stacklevel=3,
+                stacklevel=2,
             )
 
 

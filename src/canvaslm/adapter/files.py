@@ -19,6 +19,7 @@ from canvaslm.checkpoint.save import raw_bytes, replacing, write_file, write_jso
 from canvaslm.errors import CheckpointError, ConfigError, TensorError
 
 WEIGHTS, PICKLE = "adapter_model.safetensors", "adapter_model.bin"
+MARK = "base_mark"  # in the header of WEIGHTS
 FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 CPU = torch.device("cpu")
 
@@ -49,7 +50,8 @@ def read_adapter(folder: str | Path, *, sides: Sides = "both") -> Adapter:
     pairs = tied(read_pairs(path / WEIGHTS), path / WEIGHTS, sides)
     kinds = {target_of(name) for name in pairs}
     targets = tuple(target for target in TARGETS if target in kinds)
-    return Adapter(config=replace(config, targets=targets), pairs=pairs, base=base)
+    mark = SafetensorsFile(path / WEIGHTS).metadata.get(MARK)
+    return Adapter(config=replace(config, targets=targets), pairs=pairs, base=base, mark=mark)
 
 
 def read_pairs(path: Path) -> dict[str, dict[Side, Pair]]:
@@ -126,7 +128,8 @@ def save_adapter(adapter: Adapter, folder: str | Path, *, overwrite: bool = Fals
             tensors |= {key_of(module, "A"): pair.a, key_of(module, "B"): pair.b}
     ordered = dict(sorted(tensors.items()))
     entries = {key: (tensor.dtype, tuple(tensor.shape)) for key, tensor in ordered.items()}
-    content = encode_header(entries, {"format": "pt"})
+    mark = {} if adapter.mark is None else {MARK: adapter.mark}
+    content = encode_header(entries, {"format": "pt", **mark})
     content += b"".join(bytes(raw_bytes(tensor)) for tensor in ordered.values())
     modules = [module for found in placed.values() for module in found]
     with replacing(target, overwrite=overwrite, size=len(content), mark=FILE) as partial:

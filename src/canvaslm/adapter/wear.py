@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from canvaslm.adapter.adapter import Adapter, Pair, new_adapter, target_of
 from canvaslm.adapter.config import TARGETS, AdapterConfig
+from canvaslm.adapter.mark import mark_of
 from canvaslm.errors import ParameterError
 from canvaslm.model.transformer import Transformer
 
@@ -78,7 +79,8 @@ def adapter_of(model: Transformer, config: AdapterConfig, *, base: str | None = 
     }
     kinds = {target_of(name) for name in pairs}
     targets = tuple(target for target in TARGETS if target in kinds)
-    return Adapter(config=replace(config, targets=targets), pairs=pairs, base=base)
+    mark = mark_of(model.config, model.state_dict())
+    return Adapter(config=replace(config, targets=targets), pairs=pairs, base=base, mark=mark)
 
 
 def take_off(model: Transformer) -> None:

@@ -34,8 +34,10 @@ from canvaslm.cli import (
     repair,
     score,
     serve,
+    show,
     train,
 )
+from canvaslm.cli.groups import grouped
 from canvaslm.errors import CanvasError
 
 app = typer.Typer(
@@ -47,15 +49,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command("demo")(demo.demo)
-app.command("generate")(generate.generate)
-app.command("chat")(chat.chat)
-app.command("infill")(infill.infill)
-app.command("edit")(edit.edit)
-app.command("repair")(repair.repair)
-app.command("decide")(decide.decide)
-app.command("calibrate")(calibrate.calibrate)
-app.command("score")(score.score)
+app.command("demo")(grouped(demo.demo))
+app.command("generate")(grouped(generate.generate))
+app.command("chat")(grouped(chat.chat))
+app.command("infill")(grouped(infill.infill))
+app.command("edit")(grouped(edit.edit))
+app.command("repair")(grouped(repair.repair))
+app.command("decide")(grouped(decide.decide))
+app.command("calibrate")(grouped(calibrate.calibrate))
+app.command("score")(grouped(score.score))
 app.command("serve")(serve.serve)
 app.command("info")(info.info)
 app.command("new")(new.new)
@@ -63,6 +65,7 @@ app.command("quantize")(quantize.quantize)
 app.command("merge")(merge.merge)
 app.add_typer(train.app, name="train")
 app.add_typer(eval.app, name="eval")
+app.add_typer(show.app, name="show")
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 
@@ -93,7 +96,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     # threads off the cores, which makes a pass of several canvases three times as slow.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        with _signals_end_it():
+        with _signals_end_it(), output.plain_warnings():
             app(args=None if args is None else list(args), prog_name="canvaslm")
     except CanvasError as error:
         output.complain(error)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 def calibrate(
+    *,
     file: Annotated[
         Path,
         typer.Argument(help='Lines {"state": ..., "questions": ..., "answers": ...}.'),
@@ -33,9 +34,7 @@ def calibrate(
         typer.Option(help="Where to write.", show_default="decisions.json beside the checkpoint"),
     ] = None,
     as_json: options.Json = False,
-    model: options.Model = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
+    source: options.Source,
 ) -> None:
     """Fit a temperature for each kind of question, store them, and say what they change."""
     from rich.console import Console
@@ -47,10 +46,10 @@ def calibrate(
     from canvaslm.engine.decide.examples import gather, read_examples
     from canvaslm.engine.decide.fitting import fit_all
 
-    target = _beside(model) if out is None else out
+    target = _beside(source) if out is None else out
     examples = read_examples(file)
     rules = Rules(method=method, orders=orders, divide_prior=divide_prior)
-    lm = options.load(model, device=device, dtype=dtype)
+    lm = source.load()
     with bar(MofNCompleteColumn()) as progress:
         row = progress.add_task("reading", total=len(examples))
         cases = gather(
@@ -71,8 +70,14 @@ def calibrate(
         typer.echo(f"written to {written}")
 
 
-def _beside(model: str | None) -> Path:
+def _beside(source: options.Source) -> Path:
     """The checkpoint's folder, where it is the caller's own. Raises CheckpointError."""
+    model = source.model
+    if source.adapter is not None:
+        raise CheckpointError(
+            "temperatures beside the checkpoint are those of the model without its adapter: choose "
+            "a file with --out, and name it with --calibration when deciding"
+        )
     if model is not None and Path(model).expanduser().is_dir():
         return Path(model).expanduser()
     what = "the embedded model" if model is None else "a model from the hub"

@@ -25,6 +25,7 @@ HELP = """\
 
 
 def chat(
+    *,
     system: Annotated[
         str | None, typer.Option(help="What the model is told first.", show_default=False)
     ] = None,
@@ -36,10 +37,7 @@ def chat(
     min_p: parameters.MinP = None,
     stop: parameters.Stop = None,
     effort: parameters.Effort = None,
-    model: options.Model = None,
-    adapter: options.Adapter = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
+    source: options.Source,
 ) -> None:
     """Talk with a model: a line is a turn, /help lists what else can be typed."""
     from canvaslm import Params
@@ -54,7 +52,7 @@ def chat(
         stop=stop or None,
         effort=effort,
     )
-    lm = options.load(model, device=device, dtype=dtype, adapter=adapter)
+    lm = source.load()
     first: list[Message] = [] if system is None else [{"role": "system", "content": system}]
     talk = Conversation(lm=lm, params=params, first=first)
     for line in _lines():

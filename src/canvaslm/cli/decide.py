@@ -34,6 +34,7 @@ DividePrior = Annotated[
 
 
 def decide(
+    *,
     state: Annotated[
         Path | None,
         typer.Argument(help="A file with the state; without it, standard input."),
@@ -63,9 +64,7 @@ def decide(
         typer.Option(help="Temperatures.", show_default="those beside the checkpoint"),
     ] = None,
     as_json: options.Json = False,
-    model: options.Model = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
+    source: options.Source,
 ) -> None:
     """Answer questions about STATE with probabilities; nothing is generated."""
     from canvaslm.engine.decide.calibration import Calibration
@@ -75,7 +74,7 @@ def decide(
     named = read_questions(asked)
     temperatures = None if calibration is None else Calibration.read(calibration)
     text = read_text(state)
-    lm = options.load(model, device=device, dtype=dtype)
+    lm = source.load()
     if temperatures is not None:
         lm.calibration = temperatures
     found = lm.decide(text, asked, method=method, orders=orders, divide_prior=divide_prior)

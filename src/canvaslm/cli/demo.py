@@ -19,10 +19,9 @@ WIDEST = 120
 
 
 def demo(
+    *,
     seed: Annotated[int, typer.Option(help="Chooses the held-out cases and the noise.")] = 1,
-    model: options.Model = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
+    source: options.Source,
 ) -> None:
     """Watch three things condense out of noise, and see what left to right would have cost."""
     from rich.console import Console
@@ -33,7 +32,7 @@ def demo(
     from canvaslm.eval.machine import describe_device
 
     console = Console(highlight=False, markup=False)
-    lm = options.load(model, device=device, dtype=dtype)
+    lm = source.load()
     params = Params(max_tokens=lm.config.canvas_length, seed=seed)
     decode = lm.tokenizer.decode
     shows = choose(seed, lambda text: [decode([id]) for id in lm.tokenizer.encode(text)])

@@ -11,6 +11,7 @@ from canvaslm.errors import ParameterError
 
 
 def edit(
+    *,
     file: documents.File = None,
     span: Annotated[
         str | None,
@@ -29,9 +30,7 @@ def edit(
     watch: documents.Live = False,
     seed: options.Seed = None,
     as_json: options.Json = False,
-    model: options.Model = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
+    source: options.Source,
 ) -> None:
     """Change a span of FILE; everything outside of it comes back as it is."""
     from canvaslm import Params
@@ -43,7 +42,7 @@ def edit(
         chosen = documents.span_of_lines(document, *documents.pair("--lines", lines))
     else:
         raise ParameterError("say what to edit with one of --span START:END and --lines A:B")
-    lm = options.load(model, device=device, dtype=dtype)
+    lm = source.load()
     with documents.shown(lm, document[: chosen[0]], wanted=watch) as show:
         done = lm.rewriter.edit(
             document,

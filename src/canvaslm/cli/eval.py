@@ -16,10 +16,10 @@ from canvaslm.cli import (
     eval_options,
     eval_sudoku,
     options,
-    parameters,
 )
+from canvaslm.cli.groups import grouped
 from canvaslm.errors import ParameterError
-from canvaslm.tasks import TASKS
+from canvaslm.tasks import LEARNT, TASKS
 
 ALL = "all"
 
@@ -28,16 +28,17 @@ app = typer.Typer(
     invoke_without_command=True,
     callback=eval_compare.compare_runs,
 )
-app.command("infill")(eval_infill.infill)
-app.command("gsm8k")(eval_gsm8k.gsm8k)
-app.command("calibration")(eval_calibration.calibration)
-app.command("likelihood")(eval_likelihood.likelihood)
+app.command("infill")(grouped(eval_infill.infill))
+app.command("gsm8k")(grouped(eval_gsm8k.gsm8k))
+app.command("calibration")(grouped(eval_calibration.calibration))
+app.command("likelihood")(grouped(eval_likelihood.likelihood))
 
 
 def _evaluation_of(task: str) -> Callable[..., None]:
     """The command that evaluates `task`."""
 
     def evaluate(
+        *,
         more: eval_options.More = None,
         n: Annotated[
             int, typer.Option("--n", help="Cases of each task, spread evenly over its bins.")
@@ -45,15 +46,9 @@ def _evaluation_of(task: str) -> Callable[..., None]:
         seed: eval_options.Seed = 0,
         mode: eval_options.Mode = "diffusion",
         bin: eval_options.Bin = None,
-        batch: eval_options.Batch = None,
-        max_tokens: eval_options.MaxTokens = 256,
-        effort: parameters.Effort = None,
-        model: eval_options.Model = None,
-        device: options.Device = "auto",
-        dtype: options.Dtype = "auto",
-        out: eval_options.Out = None,
-        resume: eval_options.Resume = False,
-        plot: eval_options.Plot = None,
+        budget: eval_options.Budget,
+        source: eval_options.Source,
+        kept: eval_options.Kept,
         as_json: options.Json = False,
     ) -> None:
         from canvaslm.cli.eval_run import Request, carry_out
@@ -62,32 +57,8 @@ def _evaluation_of(task: str) -> Callable[..., None]:
         names = _named(task, more or [])
         if bin is not None and len(names) > 1:
             raise ParameterError("--bin is a bin of one task: evaluate that task alone")
-        request = Request(
-            model=model,
-            device=device,
-            dtype=dtype,
-            mode=mode,
-            seed=seed,
-            max_tokens=max_tokens,
-            effort=effort,
-            batch=batch,
-            out=out,
-            resume=resume,
-            plot=plot,
-        )
-        plans = [
-            Plan(
-                task=name,
-                n=n,
-                seed=seed,
-                mode=mode,
-                bin=bin,
-                batch=1 if request.remote else request.asking.batch,
-                max_tokens=max_tokens,
-                effort=effort,
-            )
-            for name in names
-        ]
+        request = Request(mode=mode, seed=seed, budget=budget, source=source, kept=kept)
+        plans = [Plan(task=name, n=n, seed=seed, bin=bin) for name in names]
         carry_out(
             request,
             lambda: [suite(plan) for plan in plans],
@@ -98,18 +69,23 @@ def _evaluation_of(task: str) -> Callable[..., None]:
     return evaluate
 
 
+def _command(task: str) -> Callable[..., None]:
+    held_out = _evaluation_of(task)
+    return eval_sudoku.command(held_out) if task == "sudoku" else held_out
+
+
 def _named(task: str, more: list[str]) -> list[str]:
     """The tasks that were named, each once."""
     if task == ALL or ALL in more:
         if more:
-            raise ParameterError(f"{ALL} stands for every task: give it alone")
+            raise ParameterError(f"{ALL} stands for {', '.join(TASKS)}: give it alone")
         return list(TASKS)
     return list(dict.fromkeys([task, *more]))
 
 
-for _task in (*TASKS, ALL):
+for _task in (*TASKS, *LEARNT, ALL):
     app.command(
         _task,
         help=f"Right answers on {'all tasks' if _task == ALL else _task}, by bin, with steps per "
         "canvas and tokens per second.",
-    )(eval_sudoku.command(_evaluation_of(_task)) if _task == "sudoku" else _evaluation_of(_task))
+    )(grouped(_command(_task)))

@@ -16,15 +16,14 @@ if TYPE_CHECKING:
 
 
 def calibration(
+    *,
     n: Annotated[int, typer.Option("--n", help="Held-out questions about scenes.")] = 300,
     seed: Annotated[int, typer.Option(help="Chooses the questions.")] = 0,
     method: Annotated[
         Literal["denoise", "causal"],
         typer.Option(help="Read a small canvas, or the next token."),
     ] = "denoise",
-    model: options.Model = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
+    source: options.Source,
     plot: eval_options.Plot = None,
     as_json: options.Json = False,
 ) -> None:
@@ -33,8 +32,8 @@ def calibration(
 
     if plot is not None:
         check(plot)
-    lm = options.load(model, device=device, dtype=dtype)
-    found, machine = _measure(lm, n=n, seed=seed, method=method), output.measured(lm, model)
+    lm = source.load()
+    found, machine = _measure(lm, n=n, seed=seed, method=method), source.measured(lm)
     if plot is not None:
         plot_reliability(found, plot)
     if as_json:
@@ -76,6 +75,6 @@ def _show(found: Reliability, machine: Mapping[str, str]) -> None:
     console.print(table)
     console.print(
         f"{judged.n} answers by {found.method}, {judged.accuracy:.1%} right, expected calibration "
-        f"error {judged.ece:.3f}, {judged.nll:.3f} nats; {machine['model']} model",
+        f"error {judged.ece:.3f}, {judged.nll:.3f} nats; {output.named(machine)}",
         markup=False,
     )

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from canvaslm.cli import eval_options, options, parameters
+from canvaslm.cli import eval_options, options
 
 
 def gsm8k(
+    *,
     file: Annotated[
         Path,
         typer.Option(
@@ -23,34 +24,16 @@ def gsm8k(
     ] = None,
     seed: Annotated[int, typer.Option(help="That of the answers.")] = 0,
     mode: eval_options.Mode = "diffusion",
-    batch: eval_options.Batch = None,
-    max_tokens: eval_options.MaxTokens = 512,
-    effort: parameters.Effort = None,
-    model: eval_options.Model = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    out: eval_options.Out = None,
-    resume: eval_options.Resume = False,
-    plot: eval_options.Plot = None,
+    budget: eval_options.LongBudget,
+    source: eval_options.Source,
+    kept: eval_options.Kept,
     as_json: options.Json = False,
 ) -> None:
     """Right answers to GSM8K's questions: the last number is compared. Nothing is downloaded."""
     from canvaslm.cli.eval_run import Request, carry_out
     from canvaslm.eval.gsm8k import read_gsm8k
 
-    request = Request(
-        model=model,
-        device=device,
-        dtype=dtype,
-        mode=mode,
-        seed=seed,
-        max_tokens=max_tokens,
-        effort=effort,
-        batch=batch,
-        out=out,
-        resume=resume,
-        plot=plot,
-    )
+    request = Request(mode=mode, seed=seed, budget=budget, source=source, kept=kept)
     suite = read_gsm8k(file, n=n)
     carry_out(
         request,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 _CASES = 200
 
 
-def infill(
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Which gaps are filled, and how. Raises ParameterError for what would have no effect."""
+
     n: Annotated[
         int | None,
         typer.Option(
@@ -32,15 +35,15 @@ def infill(
             help="Cases, spread evenly over kinds and origins; the first so many PROBLEMS.",
             show_default=f"{_CASES}, or all problems",
         ),
-    ] = None,
+    ] = None
     kind: Annotated[
         Literal["single-line", "multi-line", "random-span"] | None,
         typer.Option(help="Only gaps of this kind.", show_default=False),
-    ] = None,
+    ] = None
     origin: Annotated[
         Literal["stdlib", "textbook"] | None,
         typer.Option(help="Only functions from there.", show_default=False),
-    ] = None,
+    ] = None
     method: Annotated[
         Literal["infill", "completion", "prompt"] | None,
         typer.Option(
@@ -48,9 +51,9 @@ def infill(
             "follows the gap.",
             show_default="all three, or infill for PROBLEMS",
         ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Chooses the cases, and is that of the answers.")] = 0,
-    max_gap: Annotated[int, typer.Option(help="Most tokens that a gap may get.")] = 64,
+    ] = None
+    seed: Annotated[int, typer.Option(help="Chooses the cases, and is that of the answers.")] = 0
+    max_gap: Annotated[int, typer.Option(help="Most tokens that a gap may get.")] = 64
     execute: Annotated[
         bool,
         typer.Option(
@@ -58,64 +61,80 @@ def infill(
             help="Run the filled functions that have a test, in a limited process. They were "
             "written by a model: this guards against accidents only.",
         ),
-    ] = False,
+    ] = False
     samples: Annotated[
         Path | None,
         typer.Option(help="Write each case with what was filled in as JSONL.", show_default=False),
-    ] = None,
+    ] = None
     problems: Annotated[
         Path | None,
         typer.Option(
             help="A file of openai/human-eval-infilling, .jsonl or .jsonl.gz, to fill instead.",
             show_default=False,
         ),
-    ] = None,
+    ] = None
     out: Annotated[
         Path | None,
         typer.Option(
             help="Where the completions of PROBLEMS go; what is there is kept and not done again.",
             show_default=False,
         ),
-    ] = None,
-    model: options.Model = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    as_json: options.Json = False,
-) -> None:
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.problems is None:
+            _refuse(out=self.out)
+        elif self.out is None:
+            raise ParameterError("--problems needs --out: the file that the completions go to")
+        else:
+            _refuse(kind=self.kind, origin=self.origin, samples=self.samples)
+
+    @property
+    def plan(self) -> InfillPlan:
+        """The held-out cases."""
+        from canvaslm.eval.infill_cases import KINDS, ORIGINS, InfillPlan
+
+        return InfillPlan(
+            n=_CASES if self.n is None else self.n,
+            seed=self.seed,
+            kinds=[self.kind] if self.kind else KINDS,
+            origins=[self.origin] if self.origin else ORIGINS,
+            max_gap=self.max_gap,
+        )
+
+
+def infill(*, asked: Asked, source: options.Source, as_json: options.Json = False) -> None:
     """Gaps in held-out Python functions: exact, compiling and working ones, by kind and length."""
-    from canvaslm.engine.checks import check_integer
-    from canvaslm.eval.infill_cases import KINDS, ORIGINS, InfillPlan
+    if asked.problems is None or asked.out is None:
+        _held_out(asked, source, as_json=as_json)
+    else:
+        _of_file(asked.problems, asked.out, asked, source, as_json=as_json)
+
+
+def _held_out(asked: Asked, source: options.Source, *, as_json: bool) -> None:
     from canvaslm.eval.infill_fill import METHODS, fills
+
+    plan, lm = asked.plan, source.load()
+    filled = fills(lm, [asked.method] if asked.method else METHODS, seed=asked.seed)
+    report = _measure(filled, plan, asked.execute, asked.samples)
+    _show(report, source.measured(lm), as_json=as_json)
+
+
+def _of_file(file: Path, out: Path, asked: Asked, source: options.Source, *, as_json: bool) -> None:
+    from canvaslm.engine.checks import check_integer
+    from canvaslm.eval.infill_fill import fills
     from canvaslm.eval.infill_problems import read_problems
 
-    if problems is None:
-        _refuse(out=out)
-        plan = InfillPlan(
-            n=_CASES if n is None else n,
-            seed=seed,
-            kinds=[kind] if kind else KINDS,
-            origins=[origin] if origin else ORIGINS,
-            max_gap=max_gap,
-        )
-        lm = options.load(model, device=device, dtype=dtype)
-        report = _measure(
-            fills(lm, [method] if method else METHODS, seed=seed), plan, execute, samples
-        )
-        _show(report, output.measured(lm, model), as_json=as_json)
-        return
-    if out is None:
-        raise ParameterError("--problems needs --out: the file that the completions go to")
-    _refuse(kind=kind, origin=origin, samples=samples)
-    if n is not None:
-        check_integer("n", n, least=1)
-    asked = read_problems(problems)
-    lm = options.load(model, device=device, dtype=dtype)
-    chosen = method or "infill"
+    if asked.n is not None:
+        check_integer("n", asked.n, least=1)
+    problems, method = read_problems(file), asked.method or "infill"
+    lm = source.load()
+    fill = fills(lm, [method], seed=asked.seed)[method]
     done = _fill_problems(
-        fills(lm, [chosen], seed=seed)[chosen], asked, out, n=n, max_gap=max_gap, execute=execute
+        fill, problems, out, n=asked.n, max_gap=asked.max_gap, execute=asked.execute
     )
-    asked_for = {"problems": str(problems), "out": str(out), "method": chosen, "seed": seed}
-    _show_problems(asked_for | done | output.measured(lm, model), as_json=as_json)
+    said = {"problems": str(file), "out": str(out), "method": method, "seed": asked.seed}
+    _show_problems(said | done | source.measured(lm), as_json=as_json)
 
 
 def _refuse(**idle: object) -> None:
@@ -198,7 +217,7 @@ def _show(report: InfillReport, machine: dict[str, str], *, as_json: bool) -> No
     plan = report.plan
     console.print(
         f"infill, {plan.n} cases, seed {plan.seed}, gaps of at most {plan.max_gap} tokens, "
-        f"{machine['model']} model"
+        f"{output.named(machine)}"
     )
     for method, origins in report.rows.items():
         table = output.figures(

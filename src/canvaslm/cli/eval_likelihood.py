@@ -21,6 +21,7 @@ LONGEST = 20  # characters of a path that the table shows, its end
 
 
 def likelihood(
+    *,
     files: Annotated[list[Path], typer.Argument(help="Texts in UTF-8.", show_default=False)],
     bound: Annotated[
         bool,
@@ -37,9 +38,7 @@ def likelihood(
             help="Tokens that are judged together.", show_default="four canvases, if they fit"
         ),
     ] = None,
-    model: options.Model = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
+    source: options.Source,
     as_json: options.Json = False,
 ) -> None:
     """Perplexity left to right and the bound of diffusion, as bits per byte with their errors."""
@@ -52,9 +51,9 @@ def likelihood(
     for name, text in texts.items():
         if not text:
             raise ParameterError(f"{name} is empty: there is nothing to judge")
-    lm = options.load(model, device=device, dtype=dtype)
+    lm = source.load()
     found = _judge(lm, texts, samples=chosen, seed=seed, part=part)
-    machine = output.measured(lm, model)
+    machine = source.measured(lm)
     asked = {"samples": chosen, "seed": seed, "part": part}
     _show(found, asked, machine, as_json=as_json)
 
@@ -116,7 +115,7 @@ def _show(
     console = output.console()
     console.print(table)
     console.print(
-        f"{machine['model']} model; errors are standard errors over parts: {machine['device']}, "
+        f"{output.named(machine)}; errors are standard errors over parts: {machine['device']}, "
         f"{machine['dtype']}",
         markup=False,
     )

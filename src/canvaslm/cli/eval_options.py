@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from canvaslm.cli import options, parameters
+from canvaslm.errors import ParameterError
 
 Mode = Annotated[
     Literal["diffusion", "ar", "one-shot"],
@@ -47,3 +51,66 @@ Plot = Annotated[
     Path | None,
     typer.Option(help="Draw the scores into a .png, .svg or .pdf.", show_default=False),
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What answers may take."""
+
+    batch: Batch = None
+    max_tokens: MaxTokens = 256
+    effort: parameters.Effort = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LongBudget(Budget):
+    """The same, for answers with their reasons."""
+
+    max_tokens: MaxTokens = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(options.Source):
+    """A checkpoint, or a model behind a server.
+
+    Raises ParameterError for what would have no effect on a server.
+    """
+
+    model: Model = None
+
+    def __post_init__(self) -> None:
+        if self.remote and (self.device, self.dtype) != ("auto", "auto"):
+            raise ParameterError("--device and --dtype would have no effect on a server")
+        if self.remote and self.adapter is not None:
+            raise ParameterError(
+                "--adapter goes on a model that is loaded here, not on a server's: let the server "
+                "have it (canvaslm serve --adapter NAME=FOLDER), and ask for "
+                f"--model {self.url}#NAME"
+            )
+
+    @property
+    def remote(self) -> bool:
+        """Whether the model is behind a server."""
+        return (self.model or "").startswith(("http://", "https://"))
+
+    @property
+    def url(self) -> str:
+        """The server's, without the name of a model."""
+        return (self.model or "").partition("#")[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What a run leaves behind. Raises ParameterError for a plot that cannot be drawn."""
+
+    out: Out = None
+    resume: Resume = False
+    plot: Plot = None
+
+    def __post_init__(self) -> None:
+        if self.resume and self.out is None:
+            raise ParameterError("--resume goes on with a run in a folder: name it with --out")
+        if self.plot is not None:
+            from canvaslm.eval.pages.plot import check
+
+            check(self.plot)

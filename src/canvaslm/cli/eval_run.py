@@ -6,14 +6,15 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from canvaslm.cli import eval_table, options, output
+from canvaslm.cli import eval_table, output
 from canvaslm.errors import ParameterError
 
 if TYPE_CHECKING:
-    from canvaslm.engine.params import Effort
+    from canvaslm.cli.eval_options import Budget, Kept, Source
     from canvaslm.eval.asking import Asking, Mode
     from canvaslm.eval.report import Report
     from canvaslm.eval.trials.answer import Asked
@@ -28,49 +29,31 @@ KEY = "OPENAI_API_KEY"
 class Request:
     """What the options ask for. Raises ParameterError for what would have no effect."""
 
-    model: str | None
-    device: str
-    dtype: str
     mode: Mode
     seed: int
-    max_tokens: int
-    effort: Effort | None
-    batch: int | None
-    out: Path | None
-    resume: bool
-    plot: Path | None
+    budget: Budget
+    source: Source
+    kept: Kept
 
     def __post_init__(self) -> None:
-        _ = self.asking
-        if self.mode == "ar" and not self.remote and self.asking.batch > 1:
-            raise ParameterError(f"mode ar answers one at a time: leave batch={self.batch} out")
-        if self.resume and self.out is None:
-            raise ParameterError("--resume goes on with a run in a folder: name it with --out")
-        if self.remote and (self.device, self.dtype) != ("auto", "auto"):
-            raise ParameterError("--device and --dtype would have no effect on a server")
-        if self.plot is not None:
-            from canvaslm.eval.pages.plot import check
+        if self.mode == "ar" and not self.source.remote and self.asking.batch > 1:
+            raise ParameterError(
+                f"mode ar answers one at a time: leave batch={self.asking.batch} out"
+            )
 
-            check(self.plot)
-
-    @property
-    def remote(self) -> bool:
-        """Whether the model is behind a server."""
-        return (self.model or "").startswith(("http://", "https://"))
-
-    @property
+    @cached_property
     def asking(self) -> Asking:
         """How every case is asked."""
         from canvaslm.eval.asking import Asking
         from canvaslm.eval.trials.remote import AT_ONCE
 
-        usual = AT_ONCE if self.remote else 1
+        usual = AT_ONCE if self.source.remote else 1
         return Asking(
             mode=self.mode,
             seed=self.seed,
-            max_tokens=self.max_tokens,
-            effort=self.effort,
-            batch=usual if self.batch is None else self.batch,
+            max_tokens=self.budget.max_tokens,
+            effort=self.budget.effort,
+            batch=usual if self.budget.batch is None else self.budget.batch,
         )
 
 
@@ -84,7 +67,7 @@ def carry_out(
     """Ask what the run's folder does not hold yet, and report. `asked` says what the cases are."""
     from canvaslm.eval.report import summarise
 
-    model, machine = _model(request)
+    model, machine = _model(request.source)
     suites = cases()
     settings = _settings(request, machine, asked, total=sum(len(one.examples) for one in suites))
     folder = _folder(request, settings)
@@ -93,25 +76,25 @@ def carry_out(
     document = eval_table.document(reports, machine)
     if folder is not None:
         _write(folder, reports, records, document)
-    if request.plot is not None:
+    if request.kept.plot is not None:
         from canvaslm.eval.pages.plot import plot
 
-        plot(reports, request.plot)
+        plot(reports, request.kept.plot)
     if as_json:
         output.write_json(document)
     else:
-        eval_table.show(reports, machine, folder=request.out)
+        eval_table.show(reports, machine, folder=request.kept.out)
 
 
-def _model(request: Request) -> tuple[Asked, dict[str, str]]:
+def _model(source: Source) -> tuple[Asked, dict[str, str]]:
     """What is asked, and what is said of it."""
     from canvaslm.eval.trials.local import Local
     from canvaslm.eval.trials.remote import Remote
 
-    if not request.remote or request.model is None:
-        lm = options.load(request.model, device=request.device, dtype=request.dtype)
-        return Local(lm=lm), output.measured(lm, request.model)
-    remote = Remote.at(request.model, key=os.environ.get(KEY, ""))
+    if not source.remote or source.model is None:
+        lm = source.load()
+        return Local(lm=lm), source.measured(lm)
+    remote = Remote.at(source.model, key=os.environ.get(KEY, ""))
     said = {"model": remote.model, "device": f"the server {remote.wire.url}", "dtype": "its own"}
     return remote, said
 
@@ -119,11 +102,7 @@ def _model(request: Request) -> tuple[Asked, dict[str, str]]:
 def _settings(
     request: Request, machine: Mapping[str, str], asked: Mapping[str, Any], *, total: int
 ) -> dict[str, Any]:
-    from canvaslm.eval.trials.weights import fingerprint
-
-    said, path = dict(machine), Path(request.model or "")
-    if request.model is not None and path.exists():
-        said["checkpoint"] = fingerprint(path)
+    said = dict(machine)
     return {
         "model": said.pop("model"),
         **asked,
@@ -131,15 +110,27 @@ def _settings(
         **asdict(request.asking),
         "place": {"device": said.pop("device")},
         **said,
+        **_weights(request.source),
     }
+
+
+def _weights(source: Source) -> dict[str, str]:
+    """What tells these weights from others that have the same names."""
+    from canvaslm.engine.loading import POCKET
+    from canvaslm.eval.trials.weights import fingerprint
+
+    folder = POCKET / "model.safetensors" if source.model is None else Path(source.model)
+    found = {"checkpoint": fingerprint(folder)} if folder.exists() else {}
+    if source.adapter is not None:
+        found["adapter_weights"] = fingerprint(source.adapter.expanduser())
+    return found
 
 
 def _folder(request: Request, settings: Mapping[str, Any]) -> Folder | None:
     from canvaslm.eval.trials.folder import Folder
 
-    if request.out is None:
-        return None
-    return Folder.begin(request.out, settings, resume=request.resume)
+    kept = request.kept
+    return None if kept.out is None else Folder.begin(kept.out, settings, resume=kept.resume)
 
 
 def _answer(

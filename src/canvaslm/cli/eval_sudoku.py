@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from canvaslm.cli import eval_options, options, output, parameters
+from canvaslm.cli import eval_options, options, output
+from canvaslm.cli.eval_options import Budget, Kept, Mode
 from canvaslm.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -18,39 +20,79 @@ if TYPE_CHECKING:
 Form = Literal["spaced", "rows"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class OfFile:
+    """Puzzles of a file, and how they are asked."""
+
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file",
+            help="Puzzles of your own: one a line (. or 0 for a blank), or a CSV with "
+            "puzzle,solution, quizzes,solutions or source,question,answer,rating.",
+            show_default=False,
+        ),
+    ] = None
+    form: Annotated[
+        Form | None,
+        typer.Option(
+            help="With --file: 81 digits apart, or nine rows.",
+            show_default="rows for the embedded model, else spaced",
+        ),
+    ] = None
+    pins: Annotated[
+        bool, typer.Option("--pins", help="With --file: pin the clues on the canvas, too.")
+    ] = False
+    alone: Annotated[
+        bool, typer.Option("--alone", help="With --file: pin them there, and ask nothing else.")
+    ] = False
+    one_shot: Annotated[bool, typer.Option("--one-shot", help="--mode one-shot.")] = False
+    max_steps: Annotated[
+        int | None,
+        typer.Option(help="With --file: most steps of a canvas.", show_default=False),
+    ] = None
+    sighted: Annotated[
+        bool,
+        typer.Option("--sighted/--blind", help="With --file: self-conditioning between steps."),
+    ] = True
+
+    def __post_init__(self) -> None:
+        only = {
+            "--form": self.form,
+            "--pins": self.pins,
+            "--alone": self.alone,
+            "--max-steps": self.max_steps,
+            "--blind": not self.sighted,
+        }
+        given = [name for name, value in only.items() if value]
+        if self.file is None and given:
+            raise ParameterError(f"{', '.join(given)} would have no effect without --file")
+
+    def how(self, mode: Mode, *, seed: int, batch: int | None, rows: bool) -> How:
+        """How the puzzles are asked. Raises ParameterError for what would have no effect."""
+        from canvaslm.eval.sudoku import How
+
+        if mode == "one-shot" and self.max_steps is not None:
+            raise ParameterError("--one-shot is --max-steps 1: leave one of them out")
+        return How(
+            mode="ar" if mode == "ar" else "diffusion",
+            form=self.form or ("rows" if rows else "spaced"),
+            seed=seed,
+            max_steps=1 if mode == "one-shot" else self.max_steps,
+            pins=self.pins,
+            alone=self.alone,
+            sighted=self.sighted,
+            batch=16 if batch is None else batch,
+        )
+
+
 def command(held_out: Callable[..., None]) -> Callable[..., None]:
     """The command; without a file it is `held_out`, which every task has."""
 
     def sudoku(
+        *,
         more: eval_options.More = None,
-        file: Annotated[
-            Path | None,
-            typer.Option(
-                "--file",
-                help="Puzzles of your own: one a line (. or 0 for a blank), or a CSV with "
-                "puzzle,solution, quizzes,solutions or source,question,answer,rating.",
-                show_default=False,
-            ),
-        ] = None,
-        form: Annotated[
-            Form | None,
-            typer.Option(
-                help="With --file: 81 digits apart, or nine rows.",
-                show_default="rows for the embedded model, else spaced",
-            ),
-        ] = None,
-        pins: Annotated[
-            bool, typer.Option("--pins", help="With --file: pin the clues on the canvas, too.")
-        ] = False,
-        one_shot: Annotated[bool, typer.Option("--one-shot", help="--mode one-shot.")] = False,
-        max_steps: Annotated[
-            int | None,
-            typer.Option(help="With --file: most steps of a canvas.", show_default=False),
-        ] = None,
-        sighted: Annotated[
-            bool,
-            typer.Option("--sighted/--blind", help="With --file: self-conditioning between steps."),
-        ] = True,
+        puzzles: OfFile,
         n: Annotated[
             int | None,
             typer.Option(
@@ -60,99 +102,47 @@ def command(held_out: Callable[..., None]) -> Callable[..., None]:
         seed: eval_options.Seed = 0,
         mode: eval_options.Mode = "diffusion",
         bin: eval_options.Bin = None,
-        batch: eval_options.Batch = None,
-        max_tokens: eval_options.MaxTokens = 256,
-        effort: parameters.Effort = None,
-        model: eval_options.Model = None,
-        device: options.Device = "auto",
-        dtype: options.Dtype = "auto",
-        out: eval_options.Out = None,
-        resume: eval_options.Resume = False,
-        plot: eval_options.Plot = None,
+        budget: eval_options.Budget,
+        source: eval_options.Source,
+        kept: eval_options.Kept,
         as_json: options.Json = False,
     ) -> None:
-        if one_shot:
+        if puzzles.one_shot:
             if mode == "ar":
                 raise ParameterError("--one-shot would have no effect with --mode ar")
             mode = "one-shot"
-        if file is None:
-            only = {
-                "--form": form,
-                "--pins": pins,
-                "--max-steps": max_steps,
-                "--blind": not sighted,
-            }
-            given = [name for name, value in only.items() if value]
-            if given:
-                raise ParameterError(f"{', '.join(given)} would have no effect without --file")
+        if puzzles.file is None:
             held_out(
-                more=more, n=200 if n is None else n, seed=seed, mode=mode, bin=bin, batch=batch,
-                max_tokens=max_tokens, effort=effort, model=model, device=device, dtype=dtype,
-                out=out, resume=resume, plot=plot, as_json=as_json,
+                more=more, n=200 if n is None else n, seed=seed, mode=mode, bin=bin,
+                budget=budget, source=source, kept=kept, as_json=as_json,
             )  # fmt: skip
             return
-        unserved = {
-            "further tasks": more,
-            "--effort": effort,
-            "--out": out,
-            "--resume": resume,
-            "--plot": plot,
-            "--max-tokens": max_tokens != 256,
-        }
-        refuse([name for name, value in unserved.items() if value])
-        how = ordered(
-            mode, form=form, model=model, seed=seed, max_steps=max_steps, pins=pins,
-            sighted=sighted, batch=batch,
-        )  # fmt: skip
-        of_file(file, how, n=n, bin=bin, model=model, device=device, dtype=dtype, as_json=as_json)
+        refuse(more, budget, kept)
+        if source.remote:
+            raise ParameterError("--file asks a model here, not a server: give its folder")
+        how = puzzles.how(mode, seed=seed, batch=budget.batch, rows=source.model is None)
+        of_file(puzzles.file, how, source, n=n, bin=bin, as_json=as_json)
 
     return sudoku
 
 
-def refuse(names: Sequence[str]) -> None:
+def refuse(more: list[str] | None, budget: Budget, kept: Kept) -> None:
+    """Raises ParameterError for what would have no effect on a file."""
+    unserved = {
+        "further tasks": more,
+        "--effort": budget.effort,
+        "--out": kept.out,
+        "--resume": kept.resume,
+        "--plot": kept.plot,
+        "--max-tokens": budget.max_tokens != Budget.max_tokens,
+    }
+    names = [name for name, value in unserved.items() if value]
     if names:
         raise ParameterError(f"{', '.join(names)} cannot be combined with --file: leave it out")
 
 
-def ordered(
-    mode: str,
-    *,
-    form: Form | None,
-    model: str | None,
-    seed: int,
-    max_steps: int | None,
-    pins: bool,
-    sighted: bool,
-    batch: int | None,
-) -> How:
-    """How the puzzles are asked. Raises ParameterError for what would have no effect."""
-    from canvaslm.eval.sudoku import How
-
-    if (model or "").startswith(("http://", "https://")):
-        raise ParameterError("--file asks a model here, not a server: give its folder")
-    if mode == "one-shot" and max_steps is not None:
-        raise ParameterError("--one-shot is --max-steps 1: leave one of them out")
-    return How(
-        mode="ar" if mode == "ar" else "diffusion",
-        form=form or ("rows" if model is None else "spaced"),
-        seed=seed,
-        max_steps=1 if mode == "one-shot" else max_steps,
-        pins=pins,
-        sighted=sighted,
-        batch=16 if batch is None else batch,
-    )
-
-
 def of_file(
-    file: Path,
-    how: How,
-    *,
-    n: int | None,
-    bin: str | None,
-    model: str | None,
-    device: str,
-    dtype: str,
-    as_json: bool,
+    file: Path, how: How, source: options.Source, *, n: int | None, bin: str | None, as_json: bool
 ) -> None:
     """Read all puzzles before the model is loaded, ask them, and report."""
     from canvaslm.eval.sudoku import as_json as to_json
@@ -160,9 +150,9 @@ def of_file(
     from canvaslm.tasks.sudoku_files import read_puzzles
 
     puzzles = chosen(read_puzzles(file, most=n), bin)
-    lm = options.load(model, device=device, dtype=dtype)
+    lm = source.load()
     rows = tallies(_solve(lm, puzzles, how))
-    machine = output.measured(lm, model)
+    machine = source.measured(lm)
     if as_json:
         output.write_json({"file": str(file), **vars(how), "bins": to_json(rows), **machine})
     else:
@@ -219,7 +209,8 @@ def show(rows: Mapping[str, Tally], how: How, machine: Mapping[str, str]) -> Non
             style="bold" if name == "all" else None,
         )
     console = output.console()
-    asked = "left to right" if how.mode == "ar" else "clues pinned" if how.pins else "clues asked"
-    console.print(f"sudoku, {asked}, seed {how.seed}, {machine['model']} model", markup=False)
+    asked = "clues asked, and pinned" if how.pins else "clues asked"
+    asked = "left to right" if how.mode == "ar" else "clues pinned" if how.alone else asked
+    console.print(f"sudoku, {asked}, seed {how.seed}, {output.named(machine)}", markup=False)
     console.print(table)
     console.print(f"{machine['device']}, {machine['dtype']}", markup=False)

@@ -39,7 +39,7 @@ def _show(console: Console, report: Report, machine: Mapping[str, str]) -> None:
         style = "bold" if name == "all" else None
         table.add_row(name, *_cells(row, details), style=style)
     console.print(
-        f"{report.task}, {report.mode}, seed {report.seed}, {machine['model']} model", markup=False
+        f"{report.task}, {report.mode}, seed {report.seed}, {output.named(machine)}", markup=False
     )
     console.print(table)
     console.print(

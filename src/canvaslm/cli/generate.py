@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def generate(
+    *,
     prompt: Annotated[
         str | None,
         typer.Argument(help="What to ask; without it, standard input.", show_default=False),
@@ -49,10 +50,7 @@ def generate(
         bool, typer.Option("--watch", help="Show the canvas condensing, on the terminal.")
     ] = False,
     as_json: options.Json = False,
-    model: options.Model = None,
-    adapter: options.Adapter = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
+    source: options.Source,
 ) -> None:
     """Answer PROMPT, or what standard input holds; the text comes as it is settled."""
     import canvaslm
@@ -89,7 +87,7 @@ def generate(
     if (logprobs or prompt_logprobs) and not as_json:
         raise ParameterError("log-probabilities are shown in the document of --json: add it")
     asked = _read_stdin() if prompt is None else prompt
-    lm = options.load(model, device=device, dtype=dtype, adapter=adapter)
+    lm = source.load()
     if watch:
         result = _watched(lm, asked, params)
     elif as_json or n > 1:

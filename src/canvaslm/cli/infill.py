@@ -11,6 +11,7 @@ from canvaslm.errors import ParameterError
 
 
 def infill(
+    *,
     file: documents.File = None,
     at: Annotated[
         str | None,
@@ -28,9 +29,7 @@ def infill(
     watch: documents.Live = False,
     seed: options.Seed = None,
     as_json: options.Json = False,
-    model: options.Model = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
+    source: options.Source,
 ) -> None:
     """Write what is missing in FILE; everything else comes back as it is."""
     from canvaslm import Params
@@ -48,7 +47,7 @@ def infill(
         place = documents.place_at(document, *documents.pair("--at", at))
         parts = [document[:place], document[place:]]
     params = Params(seed=seed)
-    lm = options.load(model, device=device, dtype=dtype)
+    lm = source.load()
     with documents.shown(lm, parts[0], wanted=watch) as show:
         if len(parts) == 2:
             one = lm.rewriter.infill(*parts, max_gap=max_gap, gap=gap, params=params, watch=show)

@@ -34,13 +34,14 @@ def merge(
     from rich.progress import DownloadColumn, TimeRemainingColumn
 
     from canvaslm.adapter.files import read_adapter
+    from canvaslm.adapter.mark import warn_of_another_base
     from canvaslm.adapter.merge import merge_folder
     from canvaslm.checkpoint.folder import open_checkpoint
     from canvaslm.cli.progress import bar
 
     source = open_checkpoint(base)
     found = read_adapter(adapter, sides=sides)
-    found.warn_of_another_base(source.path)
+    warn_of_another_base(found, source)
     with bar(DownloadColumn(), TimeRemainingColumn()) as progress:
         task = progress.add_task("merging", total=None)
         folder = merge_folder(

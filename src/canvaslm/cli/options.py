@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -59,3 +60,23 @@ def load(
     extra: dict[str, Any] = {"quant": quant, "adapter": adapter}
     given = {name: value for name, value in extra.items() if value is not None}
     return canvaslm.load(model, device=device, dtype=dtype, **given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A model, and how it is loaded."""
+
+    model: Model = None
+    adapter: Adapter = None
+    device: Device = "auto"
+    dtype: Dtype = "auto"
+
+    def load(self) -> LM:
+        """Raises what `canvaslm.load` does."""
+        return load(self.model, device=self.device, dtype=self.dtype, adapter=self.adapter)
+
+    def measured(self, lm: LM) -> dict[str, str]:
+        """What an evaluation measured, and where."""
+        from canvaslm.cli import output
+
+        return output.measured(lm, self.model, adapter=self.adapter)

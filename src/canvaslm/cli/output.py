@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +37,31 @@ def complain(error: Exception) -> None:
     from canvaslm.cli.canvas_view import printable
 
     sys.stderr.write(printable(f"canvaslm: {error}\n"))
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Warnings of this package are one line on stderr; those of others stay as they are."""
+    from canvaslm.cli.canvas_view import printable
+
+    own = str(Path(__file__).resolve().parents[1])
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if filename.startswith(own):
+            sys.stderr.write(printable(f"canvaslm: warning: {message}\n"))
+        else:
+            usual(message, category, filename, lineno, file, line)
+
+    with warnings.catch_warnings():
+        usual, warnings.showwarning = warnings.showwarning, show
+        yield
 
 
 def write_json(document: Mapping[str, Any]) -> None:
@@ -79,15 +107,16 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def measured(lm: LM, model: str | None) -> dict[str, str]:
-    """What an evaluation measured, and where: model, device, dtype; the formats of rounded weights,
-    whose dtype is that of K and V."""
+def measured(lm: LM, model: str | None, *, adapter: Path | None = None) -> dict[str, str]:
+    """What an evaluation measured, and where: model, its adapter, device, dtype; the formats of
+    rounded weights, whose dtype is that of K and V."""
     from canvaslm.eval.machine import describe_device
     from canvaslm.measure.parts import formats_of
     from canvaslm.model.weights import KIND
 
     found = {
         "model": model or "embedded",
+        **({} if adapter is None else {"adapter": str(adapter)}),
         "device": describe_device(lm.placement.device),
         "dtype": str(lm.placement.dtype).removeprefix("torch."),
     }
@@ -95,6 +124,12 @@ def measured(lm: LM, model: str | None) -> dict[str, str]:
     if any(KIND[format] == "int8" for format in (of.experts, of.dense, of.embedding)):
         found["weights"] = f"{of.experts} experts, {of.dense} dense, {of.embedding} embedding"
     return found
+
+
+def named(machine: Mapping[str, str]) -> str:
+    """The model that was measured, and what it wears."""
+    adapter = machine.get("adapter")
+    return f"{machine['model']} model" + ("" if adapter is None else f" with {adapter}")
 
 
 def console(*, to_stderr: bool = False) -> Console:

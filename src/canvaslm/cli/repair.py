@@ -11,6 +11,7 @@ from canvaslm.cli import documents, options, output
 
 
 def repair(
+    *,
     file: documents.File = None,
     prompt: Annotated[
         str | None, typer.Option(help="What the document answers.", show_default=False)
@@ -23,15 +24,13 @@ def repair(
     watch: documents.Live = False,
     seed: options.Seed = None,
     as_json: options.Json = False,
-    model: options.Model = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
+    source: options.Source,
 ) -> None:
     """Redraft what surprises the model in FILE, and keep it where that makes FILE likelier."""
     from canvaslm import Params
 
     document = documents.read(file, write=write)
-    lm = options.load(model, device=device, dtype=dtype)
+    lm = source.load()
     with documents.shown(lm, "", wanted=watch) as show:
         done = lm.rewriter.repair(
             document,

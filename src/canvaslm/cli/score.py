@@ -23,6 +23,7 @@ SAMPLES = 16
 
 
 def score(
+    *,
     file: Annotated[
         Path | None,
         typer.Argument(help="The text; without it, standard input.", show_default=False),
@@ -45,9 +46,7 @@ def score(
     ] = None,
     top: Annotated[int, typer.Option(help="Likeliest tokens in each place, with --json.")] = 0,
     as_json: options.Json = False,
-    model: options.Model = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
+    source: options.Source,
 ) -> None:
     """Print the log-probability of a text, or of an answer to it, token by token."""
     if elbo and continuation is None:
@@ -57,7 +56,7 @@ def score(
     if top and not as_json:
         raise ParameterError("--top would have no effect without --json")
     text = _read(file)
-    lm = options.load(model, device=device, dtype=dtype)
+    lm = source.load()
     if continuation is not None:
         text = text.rstrip("\n")
     scores = lm.score(text, continuation=continuation, top=top)

@@ -119,8 +119,14 @@ def serve(
 
     def read() -> dict[str, Adapter]:
         from canvaslm.adapter.files import read_adapter
+        from canvaslm.adapter.mark import warn_of_another_base
+        from canvaslm.checkpoint.folder import open_checkpoint
+        from canvaslm.engine.loading import POCKET
 
-        return {name: read_adapter(folder) for name, folder in folders.items()}
+        found = {name: read_adapter(folder) for name, folder in folders.items()}
+        for adapter in found.values():
+            warn_of_another_base(adapter, open_checkpoint(POCKET if model is None else model))
+        return found
 
     known, folders = names(model), read_folders(adapter or [])
     settings = Settings(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from canvaslm.adapter.adapter import Adapter
 from canvaslm.adapter.files import read_adapter
+from canvaslm.adapter.mark import warn_of_another_base
 from canvaslm.checkpoint.folder import Checkpoint, open_checkpoint
 from canvaslm.engine.decide.calibration import Calibration
 from canvaslm.engine.device import Placement, choose
@@ -13,7 +14,7 @@ from canvaslm.engine.lm import LM, Cache
 from canvaslm.engine.load import load_model, load_native
 from canvaslm.engine.plan import check_memory
 from canvaslm.engine.settings import Settings
-from canvaslm.errors import ParameterError
+from canvaslm.errors import CheckpointError, ParameterError
 from canvaslm.model.presets import parameter_count
 from canvaslm.quant.scheme import Scheme
 from canvaslm.text.tokenizer import Tokenizer
@@ -50,7 +51,7 @@ def load(
     found = adapter if adapter is None or isinstance(adapter, Adapter) else read_adapter(adapter)
     if found is not None:
         found.check(checkpoint.config)
-        found.warn_of_another_base(checkpoint.path)
+        warn_of_another_base(found, checkpoint)
     if quant is not None or checkpoint.quantised:
         lm = load_rounded(
             checkpoint, device=device, dtype=dtype, quant=quant, cache=cache, context=context
@@ -75,7 +76,7 @@ def load_floats(
         )
     return LM(
         load_model(checkpoint, device=placement.device, dtype=placement.dtype),
-        tokenizer=Tokenizer.from_folder(checkpoint.path),
+        tokenizer=tokenizer_of(checkpoint),
         settings=Settings.read(checkpoint.generation, checkpoint.config),
         placement=placement,
         calibration=Calibration.read(checkpoint.path),
@@ -101,7 +102,7 @@ def load_rounded(
     network = load_native(checkpoint, quant=quant)
     return LM(
         network,
-        tokenizer=Tokenizer.from_folder(checkpoint.path),
+        tokenizer=tokenizer_of(checkpoint),
         settings=Settings.read(checkpoint.generation, checkpoint.config),
         placement=Placement(
             device=network.device,
@@ -112,3 +113,14 @@ def load_rounded(
         calibration=Calibration.read(checkpoint.path),
         cache=cache,
     )
+
+
+def tokenizer_of(checkpoint: Checkpoint) -> Tokenizer | None:
+    """The folder's tokenizer. Raises CheckpointError if the network cannot take its tokens."""
+    tokenizer, room = Tokenizer.from_folder(checkpoint.path), checkpoint.config.vocab_size
+    if tokenizer is not None and tokenizer.vocab_size > room:
+        raise CheckpointError(
+            f"the tokenizer of {checkpoint.path} has {tokenizer.vocab_size:,} tokens, the network "
+            f"{room:,}: they belong to different models; give the folder its own tokenizer.json"
+        )
+    return tokenizer

@@ -15,13 +15,17 @@ Mode = Literal["diffusion", "ar", "one-shot"]
 
 @dataclass(frozen=True, kw_only=True)
 class Asking:
-    """Every request has this seed; `batch` of them run at a time. Raises ParameterError."""
+    """Every request has this seed; `batch` of them run at a time. Raises ParameterError.
+
+    max_steps  most passes of a canvas; None: one in mode one-shot, else what the checkpoint says
+    """
 
     mode: Mode = "diffusion"
     seed: int = 0
     max_tokens: int = 256
     effort: Effort | None = None
     batch: int = 1
+    max_steps: int | None = None
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -29,6 +33,11 @@ class Asking:
         if self.mode not in get_args(Mode):
             names = ", ".join(get_args(Mode))
             raise ParameterError(f"mode must be one of {names}, got {self.mode!r}")
+        if self.mode == "one-shot" and self.max_steps is not None:
+            raise ParameterError(
+                f"max_steps={self.max_steps} would have no effect with mode one-shot, which takes "
+                "one step: leave one of them out"
+            )
         self.params.check_mode(self.engine_mode)
 
     @property
@@ -39,7 +48,7 @@ class Asking:
     @property
     def params(self) -> Params:
         """The parameters of every request."""
-        steps = 1 if self.mode == "one-shot" else None
+        steps = 1 if self.mode == "one-shot" else self.max_steps
         return Params(
             max_tokens=self.max_tokens, seed=self.seed, max_steps=steps, effort=self.effort
         )

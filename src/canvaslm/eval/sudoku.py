@@ -14,7 +14,7 @@ from canvaslm.cache.pages import Pool
 from canvaslm.engine.params import Params
 from canvaslm.engine.rewriting.desk import Desk, Order, open_prompt
 from canvaslm.engine.rewriting.page import Ending, Page, length_for
-from canvaslm.engine.rewriting.write import write
+from canvaslm.engine.rewriting.write import Watch, write
 from canvaslm.engine.settings import Settings
 from canvaslm.errors import ParameterError
 from canvaslm.eval.report import wilson
@@ -22,7 +22,14 @@ from canvaslm.model.network import Network
 from canvaslm.model.transformer import Attend
 from canvaslm.tasks.sudoku import PROMPT
 from canvaslm.tasks.sudoku_files import Puzzle
-from canvaslm.tasks.sudoku_protocol import OWN_BINS, OWNER_BINS, bin_of, digits_of, spaced
+from canvaslm.tasks.sudoku_protocol import (
+    ALONE,
+    OWN_BINS,
+    OWNER_BINS,
+    bin_of,
+    digits_of,
+    spaced,
+)
 from canvaslm.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -40,6 +47,7 @@ class How:
     form      the protocol's digits apart, or nine rows, which the embedded model knows
     max_steps None: what the checkpoint says
     pins      clues are pinned on the canvas, and not only in the prompt
+    alone     they are pinned there, and the prompt does not show them
     sighted   passes see what the one before believed (self-conditioning)
     """
 
@@ -48,6 +56,7 @@ class How:
     seed: int = 0
     max_steps: int | None = None
     pins: bool = False
+    alone: bool = False
     sighted: bool = True
     batch: int = 16
 
@@ -55,12 +64,19 @@ class How:
         if self.batch < 1:
             raise ParameterError(f"batch must be at least 1, got {self.batch}")
         if self.mode == "ar":
-            none = {"max_steps": self.max_steps, "pins": self.pins, "sighted": not self.sighted}
+            none = {
+                "max_steps": self.max_steps,
+                "pins": self.pins,
+                "alone": self.alone,
+                "sighted": not self.sighted,
+            }
             given = [name for name, value in none.items() if value not in (None, False)]
             if given:
                 raise ParameterError(
                     f"{', '.join(given)} would have no effect with mode ar: leave it out"
                 )
+        if self.pins and self.alone:
+            raise ParameterError("alone pins the clues: leave pins out")
         _ = self.params
 
     @property
@@ -173,25 +189,27 @@ def left_to_right(lm: LM, puzzle: Puzzle, how: How) -> list[tuple[str, int]]:
     return [(result.text, result.usage.steps)]
 
 
-def on_canvas(lm: LM, puzzles: Sequence[Puzzle], how: How) -> list[tuple[str, int]]:
-    """Each on one canvas, as long as it must be, all of them together."""
+def on_canvas(
+    lm: LM, puzzles: Sequence[Puzzle], how: How, *, watch: Watch | None = None
+) -> list[tuple[str, int]]:
+    """Each on one canvas, as long as it must be, all of them together; `watch` sees every pass."""
     desk: Desk = lm.rewriter if how.sighted else Blind.of(lm.rewriter)
     order = Order.of(desk, how.params)
     with ExitStack() as stack:
         openings = []
         for puzzle in puzzles:
-            opening = open_prompt(desk, prompt_of(puzzle, how.form))
+            prompt = ALONE if how.alone else prompt_of(puzzle, how.form)
+            opening = open_prompt(desk, prompt)
             stack.callback(opening.prefix.free)
             openings.append(opening)
         pages = [page_of(desk, puzzle, how) for puzzle in puzzles]
-        written = write(desk, openings, pages, order=order)
+        written = write(desk, openings, pages, order=order, watch=watch)
     return [(text_of(desk, one.ids), one.steps) for one in written]
 
 
 def page_of(desk: Desk, puzzle: Puzzle, how: How) -> Page:
     """The canvas of an answer; with pins each clue stands where the answer has it."""
-    answer = spaced(puzzle.solution) if how.form == "spaced" else rows(puzzle.solution)
-    ids = desk.tokenizer.encode(answer, special=False)
+    ids = answer_ids(desk, puzzle, how)
     longest = desk.network.config.canvas_length
     if len(ids) >= longest:
         raise ParameterError(
@@ -203,17 +221,30 @@ def page_of(desk: Desk, puzzle: Puzzle, how: How) -> Page:
         length=length_for(len(ids) + 1, longest=longest),
         after=None,
         ending=Ending.of(desk),
-        given=clues_among(desk, puzzle, ids) if how.pins else {},
+        given=clues_among(desk, puzzle, ids) if how.pins or how.alone else {},
     )
+
+
+def answer_ids(desk: Desk, puzzle: Puzzle, how: How) -> list[int]:
+    """The tokens of the right answer."""
+    answer = spaced(puzzle.solution) if how.form == "spaced" else rows(puzzle.solution)
+    return desk.tokenizer.encode(answer, special=False)
 
 
 def clues_among(desk: Desk, puzzle: Puzzle, ids: Sequence[int]) -> dict[int, int]:
     """The tokens that are clues. Raises ParameterError where a token holds more than a digit."""
-    texts = [desk.tokenizer.decode([id]) for id in ids]
-    places = [place for place, text in enumerate(texts) if text.strip().isdigit()]
-    if len(places) != 81 or any(len(texts[place].strip()) != 1 for place in places):
+    places = cell_places(desk, ids)
+    if places is None:
         raise ParameterError("this tokenizer joins digits, so clues cannot be pinned: leave it out")
     return {place: ids[place] for place, clue in zip(places, puzzle.cells, strict=True) if clue}
+
+
+def cell_places(desk: Desk, ids: Sequence[int]) -> list[int] | None:
+    """Where in an answer the 81 cells stand; None where a token holds more than a digit."""
+    texts = [desk.tokenizer.decode([id]).strip() for id in ids]
+    places = [place for place, text in enumerate(texts) if text.isdigit()]
+    whole = len(places) == 81 and all(len(texts[place]) == 1 for place in places)
+    return places if whole else None
 
 
 def text_of(desk: Desk, ids: Sequence[int]) -> str:

@@ -208,7 +208,8 @@ class Transformer(nn.Module):
 
     def blend(self, p_BLV: Tensor) -> Tensor:
         """The same of probabilities, float32: [B, L, D]."""
-        return p_BLV.to(self.embedding.dtype) @ self.embedding * self.scale
+        p_TV = p_BLV.to(self.embedding.dtype).flatten(0, -2)  # a batched product copies the table
+        return (p_TV @ self.embedding * self.scale).view(*p_BLV.shape[:-1], -1)
 
     def score_bounds(self) -> tuple[float, ...]:
         """What |q k| of each layer cannot exceed: both have an rms of 1 before their weights."""

@@ -11,18 +11,24 @@ _HOMES = {
     "ask": ("ask", "Ask"),
     "json": ("records", "Records"),
     "code": ("code", "Code"),
+    "star": ("star", "Star"),
+    "motif": ("motif", "Motif"),
 }
 
-TASKS: tuple[str, ...] = tuple(_HOMES)
+LEARNT: tuple[str, ...] = ("star", "motif")
+"""Tasks that the embedded model has not seen: adapters teach them."""
+
+TASKS: tuple[str, ...] = tuple(name for name in _HOMES if name not in LEARNT)
+"""Tasks that the embedded model was trained on."""
 
 
 def get(name: str) -> Task:
     """The task called `name`. Raises TaskError, listing the names, if there is none."""
     if name not in _HOMES:
-        raise TaskError(f"task {name!r} does not exist: use one of {', '.join(TASKS)}")
+        raise TaskError(f"task {name!r} does not exist: use one of {', '.join(_HOMES)}")
     module, attribute = _HOMES[name]
     task: Task = getattr(import_module(f"canvaslm.tasks.{module}"), attribute)()
     return task
 
 
-__all__ = ["TASKS", "Example", "Score", "Split", "Task", "get", "split_of"]
+__all__ = ["LEARNT", "TASKS", "Example", "Score", "Split", "Task", "get", "split_of"]

@@ -27,6 +27,10 @@ OWN_BINS: Mapping[str, tuple[int, int]] = {
 """Bins that tell hard puzzles apart."""
 
 
+ALONE = "Sudoku"
+"""The prompt of a puzzle that stands on the canvas and nowhere else."""
+
+
 def bin_of(clues: int, bins: Mapping[str, tuple[int, int]] = OWN_BINS) -> str:
     """The bin that a puzzle with so many clues lies in."""
     return next(name for name, (fewest, most) in bins.items() if fewest <= clues <= most)

@@ -17,8 +17,8 @@ from torch.utils.checkpoint import checkpoint
 from canvaslm.adapter.rounded import is_rounded
 from canvaslm.model.moe import Experts
 from canvaslm.model.transformer import Transformer
-from canvaslm.training import objective
-from canvaslm.training.experts import experts
+from canvaslm.training import attend, objective
+from canvaslm.training.experts import mixture
 
 M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1  # mallopt(3)
 
@@ -30,7 +30,7 @@ def can_compile() -> bool:
 
 
 def speed_up(model: Transformer) -> None:
-    """Compile what lies between the attention calls, once for all layers and lengths.
+    """Compile attention and what lies between its calls, once for all layers and lengths.
 
     The numbers stay those of the plain model up to rounding. A network of few bits is left as it
     is. Needs `can_compile`.
@@ -41,9 +41,12 @@ def speed_up(model: Transformer) -> None:
     torch.fx.experimental._config.use_duck_shape = False  # equal lengths are a coincidence here
     for layer in model.layers:
         compile_methods(layer, "before", "after")
-        group(layer.experts)
+        if layer.router is not None:
+            group(layer.experts)
     compile_methods(model.self_conditioning, "forward")
+    attend.attention = torch.compile(attend.attention, dynamic=True)
     objective.token_losses = torch.compile(objective.token_losses, dynamic=True)
+    objective.soft_guess = torch.compile(objective.soft_guess, dynamic=True)
 
 
 def compile_methods(module: nn.Module, *names: str) -> None:
@@ -66,8 +69,7 @@ def group(module: Experts) -> None:
     """Let a mixture run as one operation with its own gradient."""
 
     def forward(x_TD: Tensor, weights_TK: Tensor, index_TK: Tensor) -> Tensor:
-        mixed_TD: Tensor = experts(x_TD, weights_TK, index_TK, module.gate_up, module.down)[0]
-        return mixed_TD
+        return mixture(x_TD, weights_TK, index_TK, module.gate_up, module.down)
 
     module.forward = forward  # type: ignore[method-assign]
 

@@ -43,6 +43,7 @@ def rows(batch: Batch, row_B: Tensor) -> Batch:
     canvases = len(batch.clean_RL) // len(batch.documents_BN)
     row_R = (row_B[:, None] * canvases + torch.arange(canvases)).flatten()
     chosen = {"B": row_B, "R": row_R}
-    return type(batch)(
-        **{name: tensor[chosen[name.split("_")[1][0]]] for name, tensor in vars(batch).items()}
+    return replace(
+        batch,
+        **{name: tensor[chosen[name.split("_")[1][0]]] for name, tensor in batch.tensors.items()},
     )

@@ -18,7 +18,7 @@ def diverged(step: int, micro: Micro, problem: str) -> DivergedError:
     return DivergedError(
         f"not finite at step {step}, {micro.name}: {problem}. Lower the learning rates, or go on "
         "from the last saved state with --resume",
-        batch=vars(micro.batch),
+        batch=micro.batch.tensors,
     )
 
 

@@ -32,7 +32,21 @@ def _ungroup(rows_SD: Tensor, order_S: Tensor, index_TK: Tensor) -> Tensor:
     """Rows sorted by expert, back in the order of their tokens: [T, K, D]."""
     place_S = torch.empty_like(order_S)
     place_S[order_S] = torch.arange(len(order_S), device=order_S.device)
-    return rows_SD[place_S].view(*index_TK.shape, -1)
+    return rows_SD.index_select(0, place_S).view(*index_TK.shape, -1)
+
+
+def mixture(
+    x_TD: Tensor, weights_TK: Tensor, index_TK: Tensor, gate_up: Tensor, down: Tensor
+) -> Tensor:
+    """Weighted sum over each token's experts: [T, D]; under autocast in its kind of number, which
+    an operation of our own is not told."""
+    kind, place = x_TD.dtype, x_TD.device.type
+    if torch.is_autocast_enabled(place):
+        kind = torch.get_autocast_dtype(place)
+    mixed_TD: Tensor = experts(
+        x_TD.to(kind), weights_TK, index_TK, gate_up.to(kind), down.to(kind)
+    )[0]
+    return mixed_TD.to(x_TD.dtype)
 
 
 @torch.library.custom_op("canvaslm::experts", mutates_args=())
@@ -42,7 +56,7 @@ def experts(
     """Weighted sum over each token's experts, and what the gradient needs: order, gate-up, y."""
     order_S = index_TK.flatten().argsort(stable=True)
     counts = torch.bincount(index_TK.flatten(), minlength=gate_up.shape[0]).tolist()
-    x_SD = x_TD[order_S // index_TK.shape[1]]
+    x_SD = x_TD.index_select(0, order_S // index_TK.shape[1])
     gate_up_SJ = x_TD.new_empty(len(order_S), gate_up.shape[1])
     for e, span in _each(counts):
         torch.mm(x_SD[span], gate_up[e].t(), out=gate_up_SJ[span])
@@ -86,18 +100,20 @@ def experts_backward(
     counts = torch.bincount(index_TK.flatten(), minlength=gate_up.shape[0]).tolist()
     grad_weights_TK = torch.einsum("td,tkd->tk", grad_TD, y_TKD).to(weights_TK.dtype)
     token_S = order_S // top_k
-    grad_y_SD = grad_TD[token_S] * weights_TK.flatten()[order_S, None].to(grad_TD.dtype)
-    active_SI = _activate(gate_up_SJ)
+    weight_S1 = weights_TK.flatten()[order_S, None].to(grad_TD.dtype)
+    grad_y_SD = grad_TD.index_select(0, token_S) * weight_S1
+    gate, up = gate_up_SJ.chunk(2, dim=-1)
+    curved = F.gelu(gate, approximate="tanh")
+    active_SI = curved * up
     grad_active_SI = torch.empty_like(active_SI)
     grad_down = torch.zeros_like(down)
     for e, span in _each(counts):
         torch.mm(grad_y_SD[span], down[e], out=grad_active_SI[span])
         torch.mm(grad_y_SD[span].t(), active_SI[span], out=grad_down[e])
-    gate, up = gate_up_SJ.chunk(2, dim=-1)
     grad_gate = torch.ops.aten.gelu_backward(grad_active_SI * up, gate, approximate="tanh")
-    grad_up = grad_active_SI * F.gelu(gate, approximate="tanh")
+    grad_up = grad_active_SI * curved
     grad_gate_up_SJ = torch.cat((grad_gate, grad_up), dim=-1)
-    x_SD = x_TD[token_S]
+    x_SD = x_TD.index_select(0, token_S)
     grad_x_SD = torch.empty_like(x_SD)
     grad_gate_up = torch.zeros_like(gate_up)
     for e, span in _each(counts):

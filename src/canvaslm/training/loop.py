@@ -41,11 +41,11 @@ def train(
 
     The folder holds `recipe.json`, one line a step in `log.jsonl`, every `save_every` steps
     `state.safetensors`, and the vocabulary if the run learns one. Interrupted, it keeps the last
-    saved state, and Ctrl-C saves once more; `resume` goes on bit by bit as if nothing had happened.
-    A resumed run may have another number of `steps`, which moves the fall of the learning rate.
-    `compiled` None compiles where that is possible and nothing is computed again. Raises
-    TrainingError, StorageError, and ParameterError for a device that is not there; DivergedError
-    after saving the batch.
+    saved state, and Ctrl-C or SIGTERM saves once more; `resume` goes on bit by bit as if nothing
+    had happened. A resumed run may have another number of `steps`, which moves the fall of the
+    learning rate. `compiled` None compiles where that is possible and nothing is computed again.
+    Raises TrainingError, StorageError, and ParameterError for a device that is not there;
+    DivergedError after saving the batch.
     """
     together = group or Alone()
     with together.together():
@@ -132,7 +132,7 @@ def run(trainer: Trainer, out: Path, report: Report, board: Board) -> None:
                 save(trainer, out)
             if trainer.group.stopping():
                 raise KeyboardInterrupt
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # the command line makes the latter of SIGTERM
         save(trainer, out)
         raise
 

@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from canvaslm.model.transformer import Transformer
 from canvaslm.training.attend import ReadingCanvas, RecordingCausal
 from canvaslm.training.data.batch import Batch
+from canvaslm.training.distil.certain import certain_losses
 
 # B documents, N document tokens, R canvases (whole multiples of B), L canvas length, D hidden
 
@@ -50,6 +51,11 @@ def token_losses(model: Transformer, hidden: Tensor, target: Tensor) -> tuple[Te
     return F.cross_entropy(logits, target, reduction="none"), logits.argmax(dim=-1) == target
 
 
+def soft_guess(model: Transformer, hidden: Tensor) -> Tensor:
+    """The soft embedding [B, N, D] of what hidden states [B, N, D] say."""
+    return model.soften(model.unembed(hidden))
+
+
 def score_again(model: Transformer, hidden: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """`token_losses` whose logits, the largest tensors of all, are not kept for the gradient."""
     scored: tuple[Tensor, Tensor] = checkpoint(
@@ -74,8 +80,10 @@ def losses(
     row_R = torch.arange(len(batch.documents_BN)).repeat_interleave(canvases)
     batch = batch.after(partial(guess, model, batch, recorded, row_R))
     soft_RLD = first_guess(model, batch, recorded, row_R, even=even)
-    context, positions_RL = reading(recorded, batch, row_R)
+    context, positions_RL = reading(recorded.each(canvases), batch, row_R)
     hidden_RLD = model.denoise(batch.noised_RL, soft_RLD, positions_RL, context)
+    if batch.certainty:
+        score = partial(certain_losses, certainty=batch.certainty)
     loss_T, hit_T = score(model, hidden_RLD, batch.clean_RL)
     return Losses(causal, loss_T.mean(), hit_T.float().mean())
 
@@ -102,7 +110,8 @@ def guess(
     before_rLV: Tensor | None,
 ) -> Tensor:
     """Logits [r, L, V] over the canvases of `rows`, which see what `before` made of them."""
-    context, positions = reading(recorded, batch, row_R[rows.cpu()])
+    seen_r = row_R[rows.cpu()]
+    context, positions = reading(recorded.rows(seen_r), batch, seen_r)
     soft = None if before_rLV is None else model.soften(before_rLV).to(model.embedding.dtype)
     return model.unembed(model.denoise(canvas_rL, soft, positions, context))
 
@@ -116,21 +125,27 @@ def first_guess(
     *,
     even: bool = False,
 ) -> Tensor:
-    """Soft embeddings [R, L, D] of an unconditioned first pass; zero where not `sighted`."""
+    """Soft embeddings [R, L, D] of an unconditioned first pass, or of what the batch was `told`;
+    zero where there is neither."""
     sighted = batch.sighted_R.nonzero().flatten()
     shape = (*batch.noised_RL.shape, model.config.hidden_size)
     soft_RLD = torch.zeros(shape, dtype=model.embedding.dtype, device=batch.noised_RL.device)
     looking = sighted.new_zeros(1) if even and not len(sighted) else sighted
     if len(looking):
-        context, positions = reading(recorded, batch, row_R[looking.cpu()])
+        seen_S = row_R[looking.cpu()]
+        context, positions = reading(recorded.rows(seen_S), batch, seen_S)
         hidden = model.denoise(batch.noised_RL[looking], None, positions, context)
-        guess_SLD = model.soften(model.unembed(hidden)).to(soft_RLD.dtype)
+        guess_SLD = soft_guess(model, hidden).to(soft_RLD.dtype)
         soft_RLD[sighted] = guess_SLD[: len(sighted)]
+    if batch.told is not None:
+        rows, logits_rLV = batch.told
+        soft_RLD[rows] = model.soften(logits_rLV).to(soft_RLD.dtype)
     return soft_RLD
 
 
 def reading(recorded: RecordingCausal, batch: Batch, row_R: Tensor) -> tuple[ReadingCanvas, Tensor]:
-    """The context of each canvas (document `row_R`), and its absolute positions [R, L]."""
+    """The context of each canvas (document `row_R`, whose recording it is given), and its absolute
+    positions [R, L]."""
     prefix_R = batch.prefix_B[row_R]
     offset_L = torch.arange(batch.noised_RL.shape[1], device=prefix_R.device)
-    return ReadingCanvas(recorded.rows(row_R), prefix_R), prefix_R[:, None] + offset_L
+    return ReadingCanvas(recorded, prefix_R), prefix_R[:, None] + offset_L

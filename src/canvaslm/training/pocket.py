@@ -33,8 +33,9 @@ def initialise_for_training(model: Transformer, *, seed: int) -> None:
         elif isinstance(module, RMSNorm):
             fill(module, 1.0)
     for layer, shape in zip(model.layers, config.layers, strict=True):
-        normal(layer.experts.gate_up, 0.7 * config.hidden_size**-0.5)
-        normal(layer.experts.down, 0.7 * layer.experts.down.shape[-1] ** -0.5)
+        if layer.router is not None:
+            normal(layer.experts.gate_up, 0.7 * config.hidden_size**-0.5)
+            normal(layer.experts.down, 0.7 * layer.experts.down.shape[-1] ** -0.5)
         fill(layer.attention.q_norm, shape.head_dim**-0.25)
         fill(layer.attention.k_norm, shape.head_dim**-0.25)
         fill(layer.attention_out, (2 * len(config.layers)) ** -0.5)

@@ -22,6 +22,7 @@ from canvaslm.model.transformer import Attend, Transformer
 from canvaslm.training.cut import part_of
 from canvaslm.training.data.batch import Batch, Micro
 from canvaslm.training.learner import Learner
+from canvaslm.training.trainer import STOPS
 
 FAILED = "canvaslm/failed"
 
@@ -118,15 +119,17 @@ class Replicas:
 
     @contextmanager
     def holding(self) -> Iterator[None]:
-        """Hold Ctrl-C back until all processes are done with the same step."""
+        """Hold Ctrl-C and SIGTERM, which torchrun sends on, back until all processes are done with
+        the same step, or have written down why they fail."""
         if threading.current_thread() is not threading.main_thread():
             yield  # signals arrive in the main thread
             return
-        before = signal.signal(signal.SIGINT, self.ask)
+        before = {number: signal.signal(number, self.ask) for number in STOPS}
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def ask(self, number: int, frame: Any) -> None:
         del number, frame

@@ -16,7 +16,7 @@ from canvaslm.errors import TrainingError
 from canvaslm.model.transformer import Transformer
 from canvaslm.quant.scheme import scheme_of
 from canvaslm.text.tokenizer import Tokenizer
-from canvaslm.training.start import read_tokenizer
+from canvaslm.training.start import tokenizer_of
 
 Type = Literal["float32", "bfloat16"]
 
@@ -46,7 +46,7 @@ class Rounded:
 
     def tokenizer(self, run: Path, *, seed: int) -> Tokenizer:
         del run, seed
-        return read_tokenizer(self.checkpoint.path, self.checkpoint.config.vocab_size)
+        return tokenizer_of(self.checkpoint)
 
     def network(self, tokenizer: Tokenizer, *, seed: int) -> Transformer:
         del tokenizer, seed

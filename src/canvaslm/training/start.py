@@ -121,7 +121,7 @@ class Base:
 
     def tokenizer(self, run: Path, *, seed: int) -> Tokenizer:
         del run, seed
-        return read_tokenizer(self.checkpoint.path, self.checkpoint.config.vocab_size)
+        return tokenizer_of(self.checkpoint)
 
     def network(self, tokenizer: Tokenizer, *, seed: int) -> Transformer:
         del tokenizer, seed
@@ -142,6 +142,19 @@ def copy_of(model: Transformer, dtype: torch.dtype) -> Transformer:
     copy = Transformer(model.config).to(dtype)
     copy.load_state_dict(model.state_dict())
     return copy.eval()
+
+
+def tokenizer_of(checkpoint: Checkpoint) -> Tokenizer:
+    """The tokenizer of a checkpoint. Raises TrainingError if it is another model's."""
+    config, path = checkpoint.config, checkpoint.path
+    tokenizer = read_tokenizer(path, config.vocab_size)
+    if (end := control(tokenizer, "<eos>")) not in config.eos_ids:
+        known = ", ".join(map(str, config.eos_ids)) or "nothing"
+        raise TrainingError(
+            f"the tokenizer of {path} ends a text with token {end}, the network with {known}: they "
+            "belong to different models"
+        )
+    return tokenizer
 
 
 def read_tokenizer(folder: Path, room: int) -> Tokenizer:

@@ -47,6 +47,15 @@ def load_state(folder: Path, *, name: str = STATE) -> tuple[dict[str, Tensor], i
         ) from error
 
 
+def saved_step(folder: Path) -> int | None:
+    """How many steps the saved state has behind it; None where there is none to go on with."""
+    try:
+        with safe_open(folder / STATE, framework="pt") as file:
+            return int((file.metadata() or {})["step"])
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return None
+
+
 def flush(path: Path) -> None:
     """Wait until a file is on the disk: a name must never come to stand for half of it."""
     with path.open("rb") as file:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,23 @@ import torch
 from canvaslm.checkpoint.describe import published_generation
 from canvaslm.engine.load import save_model
 from canvaslm.errors import TrainingError
-from canvaslm.model.config import ModelConfig
-from canvaslm.model.presets import parameter_count
+from canvaslm.model.config import LayerConfig, ModelConfig, RopeConfig
+from canvaslm.model.presets import GLOBAL, parameter_count
 from canvaslm.model.transformer import Transformer
 from canvaslm.text.tokenizer import Tokenizer
+from canvaslm.training.data.batch import control
 from canvaslm.training.optimise.choose import MuonAdamW
 from canvaslm.training.optimise.schedule import Trapezoid
 from canvaslm.training.recipe import Recipe
 from canvaslm.training.start import TOKENIZER, Scratch, copy_of
 from canvaslm.training.sudoku_data import Puzzles
-from canvaslm.training.sudoku_vocabulary import VOCABULARY, grid_tokenizer
+from canvaslm.training.sudoku_vocabulary import TEMPLATE, VOCABULARY, draw_map, grid_tokenizer
 from canvaslm.training.vocabulary import tokenizer_files
 
-CANVAS = 96
+CANVAS = 82
+"""A digit for every cell, and the end."""
+
+HEAD, WINDOW = 32, 512
 MOST = 7_000_000
 ROW_TURN = 314.0
 """RoPE base that gives the second of 16 frequencies one turn per 9 tokens, a row, and the fifth
@@ -36,33 +40,43 @@ GENERATION = {"t_max": 0.4, "t_min": 0.1}
 
 @dataclass(frozen=True, kw_only=True)
 class GridModel(Scratch):
-    """First weights of a Sudoku model; its canvas holds a grid, and its vocabulary digits."""
+    """First weights of a Sudoku model: dense, its canvas a grid, its vocabulary digits.
 
-    hidden_size: int = 192
+    All layers but the last are sliding ones, as in the release, with windows wider than a puzzle.
+    """
+
+    hidden_size: int = 128
     num_layers: int = 6
     vocab_size: int = VOCABULARY
     most: int = MOST
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.hidden_size % 64:
-            raise TrainingError(f"hidden_size must be a multiple of 64, got {self.hidden_size!r}")
-
     def vocabulary_files(self, seed: int) -> Iterable[tuple[str, str]]:
         del seed
-        files = tokenizer_files(grid_tokenizer())
+        files = {**tokenizer_files(grid_tokenizer()), "chat_template.jinja": TEMPLATE.encode()}
         return [(name, raw.decode()) for name, raw in files.items()]
+
+    @torch.no_grad()
+    def network(self, tokenizer: Tokenizer, *, seed: int) -> Transformer:
+        model = super().network(tokenizer, seed=seed)
+        draw_map(model.embedding, torch.Generator().manual_seed(seed))
+        return model
 
     def config(self, tokenizer: Tokenizer) -> ModelConfig:
         """Raises TrainingError for a model of more than `most` parameters."""
-        base = super().config(tokenizer)
-        layers = tuple(
-            layer
-            if layer.window is None
-            else replace(layer, rope=replace(layer.rope, theta=ROW_TURN))
-            for layer in base.layers
+        heads = self.hidden_size // HEAD
+        sliding, full = (
+            LayerConfig(heads=heads, kv_heads=heads, head_dim=HEAD, window=window, rope=rope)
+            for window, rope in ((WINDOW, RopeConfig(theta=ROW_TURN)), (None, GLOBAL))
         )
-        config = replace(base, layers=layers, canvas_length=CANVAS, max_positions=1024)
+        config = ModelConfig(
+            vocab_size=self.vocab_size,
+            hidden_size=self.hidden_size,
+            intermediate_size=2 * self.hidden_size,
+            layers=(*[sliding] * (self.num_layers - 1), full),
+            canvas_length=CANVAS,
+            max_positions=1024,
+            eos_ids=(control(tokenizer, "<eos>"), control(tokenizer, "<turn|>")),
+        )
         count = parameter_count(config)
         if count > self.most:
             raise TrainingError(
@@ -85,26 +99,27 @@ class GridModel(Scratch):
 
 def sudoku(
     *,
-    size: int = 192,
+    size: int = 128,
     layers: int = 6,
-    steps: int = 20_000,
+    steps: int = 60_000,
     seed: int = 0,
-    bfloat16: bool = False,
-    documents: int = 64,
-    accumulate: int = 1,
+    bfloat16: bool = True,
+    alone: int = 112,
+    documents: int = 8,
     own: float = 0.2,
     pinned: float = 0.5,
     left_to_right: bool = False,
     file: str | None = None,
 ) -> Recipe:
-    """`documents` puzzles a step with two canvases each; `own` and `pinned` at 0 are ablations.
+    """A step sees `alone` puzzles on the canvas and `documents` in the prompt, with two canvases
+    each; `own` and `pinned` at 0 are ablations.
 
     Muon for matrices and a trapezoid are what taught the embedded model most grids for each one
     seen; the last fifth of the steps lowers the rate.
     """
     data = Puzzles(
+        alone=0 if left_to_right else alone,
         documents=documents,
-        accumulate=accumulate,
         own_share=0.0 if left_to_right else own,
         pinned_share=pinned,
         left_to_right=left_to_right,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,68 +15,68 @@ from canvaslm.model.config import ModelConfig
 from canvaslm.tasks import Example, Split
 from canvaslm.tasks.sudoku import CLUES, Sudoku
 from canvaslm.tasks.sudoku_files import Puzzle, read_puzzles
-from canvaslm.tasks.sudoku_protocol import ProtocolSudoku, digits_of, spaced
+from canvaslm.tasks.sudoku_protocol import ALONE, ProtocolSudoku, digits_of, spaced
 from canvaslm.tasks.task import split_of
 from canvaslm.text.tokenizer import Tokenizer
 from canvaslm.training.data.batch import Feed, Micro, control, pad
 from canvaslm.training.sudoku_own import OwnBatch
 
 BINS = {"40+": 0.15, "36-39": 0.15, "30-35": 0.25, "24-29": 0.3, "<24": 0.15}
+HARD = {"40+": 0.05, "36-39": 0.05, "30-35": 0.15, "24-29": 0.35, "<24": 0.4}
+MOST_LOOKS = 4
 
 # B puzzles, N document tokens, R canvases, L canvas length
 
 
 @dataclass(frozen=True, kw_only=True)
 class Puzzles:
-    """Puzzles made here, or those of a file, as the owner's protocol asks them.
+    """Puzzles made here, or those of a file, asked in two ways in every step.
 
-    documents     puzzles of a step, each with `canvases` noised canvases, in `accumulate` parts
-    canvas_length tokens of a canvas; a `wide_share` of the parts takes the model's whole one
-    pinned_share  canvases whose clues are left clean
+    alone         puzzles whose clues stand on the canvas, and nowhere else
+    documents     puzzles asked in the owner's protocol, each with `canvases` noised canvases
+    pinned_share  those of their canvases whose clues are left clean, too
     own_share     canvases noised over the model's own output after one step or two
-    causal_share  parts whose encoder reads the answer, too (causal loss)
+    causal_share  steps whose encoder reads the answer, too (causal loss)
     left_to_right only the causal loss, on every answer: the rival of the same size
     bins          share of each bin of clues among the puzzles made here
+    hard_from     step from which on the bins are `hard`, canvases have more noise (t with density
+                  2t), and half of what is sighted is looked at two to four times, not once
     pool          base puzzles that they come from; every one comes in all its symmetric forms
     file          puzzles of a file instead, in all their symmetric forms; those whose grid belongs
                   to the held-out side are left out
     """
 
-    documents: int = 64
+    alone: int = 112
+    documents: int = 8
     canvases: int = 2
-    accumulate: int = 1
-    canvas_length: int = 83
-    wide_share: float = 0.12
     pinned_share: float = 0.5
     own_share: float = 0.2
     causal_share: float = 0.1
     left_to_right: bool = False
     bins: Mapping[str, float] = field(default_factory=lambda: dict(BINS))
+    hard: Mapping[str, float] = field(default_factory=lambda: dict(HARD))
+    hard_from: int = 800
     pool: int = 20_000
     held_out_pool: int = 300
     file: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("documents", "canvases", "accumulate", "pool", "held_out_pool"):
-            if getattr(self, name) < 1:
-                raise TrainingError(f"{name} must be at least 1, got {getattr(self, name)!r}")
-        if self.documents % self.accumulate:
-            raise TrainingError(
-                f"accumulate={self.accumulate} must divide documents={self.documents}"
-            )
-        if self.canvas_length < 82:
-            raise TrainingError(
-                f"canvas_length must hold 81 digits and the end, 82, got {self.canvas_length}"
-            )
-        for name in ("wide_share", "pinned_share", "own_share", "causal_share"):
+        for name, least in (("alone", 0), ("hard_from", 0), *((n, 1) for n in COUNTS)):
+            if getattr(self, name) < least:
+                raise TrainingError(f"{name} must be at least {least}, got {getattr(self, name)!r}")
+        for name in ("pinned_share", "own_share", "causal_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise TrainingError(f"{name} must lie in [0, 1], got {getattr(self, name)!r}")
-        if not self.bins or set(self.bins) - set(CLUES) or sum(self.bins.values()) <= 0:
-            raise TrainingError(f"bins are shares of {', '.join(CLUES)}, got {dict(self.bins)!r}")
+        for bins in (self.bins, self.hard):
+            if not bins or set(bins) - set(CLUES) or sum(bins.values()) <= 0:
+                raise TrainingError(f"bins are shares of {', '.join(CLUES)}, got {dict(bins)!r}")
 
     def open(self, tokenizer: Tokenizer, config: ModelConfig, *, seed: int) -> Feed:
         """What draws the batches. Raises TaskError for a file that cannot be used."""
         return GridFeed(self, tokenizer, config, seed=seed)
+
+
+COUNTS = ("documents", "canvases", "pool", "held_out_pool")
 
 
 class GridFeed:
@@ -85,10 +86,10 @@ class GridFeed:
         self, puzzles: Puzzles, tokenizer: Tokenizer, config: ModelConfig, *, seed: int
     ) -> None:
         self.puzzles, self.tokenizer, self.seed = puzzles, tokenizer, seed
-        self.whole = config.canvas_length
-        if puzzles.canvas_length > self.whole:
+        self.length = config.canvas_length
+        if self.length < 82:
             raise TrainingError(
-                f"canvas_length={puzzles.canvas_length}: a canvas of this model holds {self.whole}"
+                f"a canvas must hold 81 digits and the end, 82, this model's {self.length}"
             )
         self.turn = control(tokenizer, "<turn|>")
         self.eos = control(tokenizer, "<eos>")
@@ -98,88 +99,139 @@ class GridFeed:
         self.fingerprint = "puzzles" if self.given is None else f"{hash_of(self.given):016x}"
 
     def micros(self, step: int) -> list[Micro]:
-        """The parts of one step, which count the same."""
-        parts = self.puzzles.accumulate
-        return [self.micro(f"{step}/{part}", 1 / parts) for part in range(parts)]
+        """The parts of one step: puzzles in the prompt, and puzzles on the canvas."""
+        return self.parts(str(step), 1.0, split="train", hard=step >= self.puzzles.hard_from)
 
     def held_out(self, count: int) -> list[Micro]:
-        """`count` parts of puzzles whose grids no step has in any form."""
-        return [self.micro(f"held out {n}", 1 / count, split="test") for n in range(count)]
+        """`count` times both parts, of puzzles whose grids no step has in any form."""
+        parts = (self.parts(f"held out {n}", 1 / count, split="test") for n in range(count))
+        return [micro for both in parts for micro in both]
 
-    def micro(self, key: str, weight: float, *, split: Split = "train") -> Micro:
-        return Micro(
-            name="sudoku",
-            batch=self.batch(key, split=split),
-            canvas_weight=0.0 if self.puzzles.left_to_right else weight,
-            causal_weight=weight,
-        )
-
-    def batch(self, key: str, *, split: Split = "train") -> OwnBatch:
-        """A part of a step: its puzzles, and all chance that its canvases take."""
+    def parts(self, key: str, weight: float, *, split: Split, hard: bool = False) -> list[Micro]:
+        """Every canvas counts the same."""
         puzzles = self.puzzles
-        rng = random.Random(f"{self.seed}/{key}")
-        generator = torch.Generator().manual_seed(rng.getrandbits(63))
-        wide = rng.random() < puzzles.wide_share
+        asked = puzzles.documents * puzzles.canvases
+        share = asked / (asked + puzzles.alone)
+        micros = [
+            Micro(
+                name="asked",
+                batch=self.asked(key, split=split, hard=hard),
+                canvas_weight=0.0 if puzzles.left_to_right else weight * share,
+                causal_weight=weight,
+            )
+        ]
+        if puzzles.alone and not puzzles.left_to_right:
+            batch = self.alone(key, split=split, hard=hard)
+            alone = Micro(
+                name="alone", batch=batch, canvas_weight=weight * (1 - share), causal_weight=0.0
+            )
+            micros.append(alone)
+        return micros
+
+    def asked(self, key: str, *, split: Split = "train", hard: bool = False) -> OwnBatch:
+        """Puzzles in the prompt: documents, canvases, and all chance that these take.
+
+        Where the encoder reads the answer, too, documents carry the causal loss.
+        """
+        puzzles = self.puzzles
+        rng, generator = chance(f"{self.seed}/{key}")
         read = puzzles.left_to_right or rng.random() < puzzles.causal_share
-        count = puzzles.documents // puzzles.accumulate
-        examples = [self.draw(rng, split=split) for _ in range(count)]
-        return self.assemble(
-            examples, self.whole if wide else puzzles.canvas_length, generator, read=read
-        )
-
-    def draw(self, rng: random.Random, *, split: Split) -> Example:
-        if self.given is not None and split == "train":
-            return disguised(rng.choice(self.given), rng)
-        bins = self.puzzles.bins
-        bin = rng.choices(list(bins), weights=list(bins.values()))[0]
-        return self.task.sample(rng, split=split, bin=bin)
-
-    def assemble(
-        self, examples: list[Example], length: int, generator: torch.Generator, *, read: bool
-    ) -> OwnBatch:
-        """With `read` the documents hold prompt and answer and carry the causal loss."""
-        prompts = [self.tokenizer.render([{"role": "user", "content": e.prompt}]) for e in examples]
-        clean = [[*self.tokenizer.encode(e.answer), self.turn] for e in examples]
+        examples = [self.draw(rng, split=split, hard=hard) for _ in range(puzzles.documents)]
+        prompts = [self.prompt(example.prompt) for example in examples]
+        clean = [self.answer(example) for example in examples]
         documents = [p + c if read else p for p, c in zip(prompts, clean, strict=True)]
         documents_BN = pad(documents, max(map(len, documents)), 0)
         prefix_B = torch.tensor([len(p) for p in prompts])
         place_N = torch.arange(documents_BN.shape[1])
         ends_B = torch.tensor([len(d) for d in documents])
         causal_BN = (place_N >= prefix_B[:, None]) & (place_N < ends_B[:, None])
-        clues = [[int(d > 0) for d in digits_of(e.prompt)] for e in examples]
-        canvases = 1 if self.puzzles.left_to_right else self.puzzles.canvases
-        clean_RL = pad(clean, length, self.eos).repeat_interleave(canvases, dim=0)
-        clue_RL = pad(clues, length, 0).repeat_interleave(canvases, dim=0).bool()
+        canvases = 1 if puzzles.left_to_right else puzzles.canvases
+        clean_RL, clue_RL = self.grids(examples, canvases=canvases)
+        pinned_R1 = torch.rand(len(clean_RL), 1, generator=generator) < puzzles.pinned_share
         return self.noised(
-            clean_RL, clue_RL, generator,
+            clean_RL, clue_RL & pinned_R1, generator, hard=hard,
             documents_BN=documents_BN, causal_BN=causal_BN, prefix_B=prefix_B,
         )  # fmt: skip
 
+    def alone(self, key: str, *, split: Split = "train", hard: bool = False) -> OwnBatch:
+        """Puzzles on the canvas: all of them answer one short prompt, so it is encoded once."""
+        rng, generator = chance(f"{self.seed}/{key}/alone")
+        examples = [self.draw(rng, split=split, hard=hard) for _ in range(self.puzzles.alone)]
+        document_1N = torch.tensor([self.prompt(ALONE)])
+        return self.noised(
+            *self.grids(examples, canvases=1),
+            generator,
+            hard=hard,
+            documents_BN=document_1N,
+            causal_BN=torch.zeros_like(document_1N, dtype=torch.bool),
+            prefix_B=torch.tensor([document_1N.shape[1]]),
+        )
+
+    def prompt(self, text: str) -> list[int]:
+        return self.tokenizer.render([{"role": "user", "content": text}])
+
+    def answer(self, example: Example) -> list[int]:
+        return [*self.tokenizer.encode(example.answer), self.turn]
+
+    def grids(self, examples: list[Example], *, canvases: int) -> tuple[Tensor, Tensor]:
+        """Solutions and where clues are, both [R, L], `canvases` rows for each example."""
+        clean_BL = pad([self.answer(e) for e in examples], self.length, self.eos)
+        clue_BL = pad([[int(d > 0) for d in digits_of(e.prompt)] for e in examples], self.length, 0)
+        return (
+            clean_BL.repeat_interleave(canvases, dim=0),
+            clue_BL.bool().repeat_interleave(canvases, dim=0),
+        )
+
+    def draw(self, rng: random.Random, *, split: Split, hard: bool = False) -> Example:
+        if self.given is not None and split == "train":
+            return disguised(rng.choice(self.given), rng)
+        bins = self.puzzles.hard if hard else self.puzzles.bins
+        bin = rng.choices(list(bins), weights=list(bins.values()))[0]
+        return self.task.sample(rng, split=split, bin=bin)
+
     def noised(
-        self, clean_RL: Tensor, clue_RL: Tensor, generator: torch.Generator, **rest: Tensor
+        self,
+        clean_RL: Tensor,
+        kept_RL: Tensor,
+        generator: torch.Generator,
+        *,
+        hard: bool,
+        **rest: Any,
     ) -> OwnBatch:
-        """Replace what is not kept with probability t ~ U(0.001, 1) by any token of all."""
+        """Replace what is not kept with probability t by any token of all."""
         rows = len(clean_RL)
 
         def uniform(*shape: int) -> Tensor:
             return torch.rand(*shape, generator=generator)
 
-        kept_RL = clue_RL & (uniform(rows, 1) < self.puzzles.pinned_share)
-        fresh_RL = (uniform(*clean_RL.shape) < uniform(rows, 1) * 0.999 + 0.001) & ~kept_RL
+        among_RL, t_R1 = uniform(*clean_RL.shape), uniform(rows, 1) * 0.999 + 0.001
+        fresh_RL = (among_RL < (t_R1.sqrt() if hard else t_R1)) & ~kept_RL
         random_RL = torch.randint(self.tokenizer.vocab_size, clean_RL.shape, generator=generator)
         share, twice = self.puzzles.own_share, uniform(rows) < 0.5
         own_R = torch.where(uniform(rows) < share, 1 + twice.long(), 0)
+        sighted_R, uniform_RL = uniform(rows) < 0.5, uniform(*clean_RL.shape)
+        looks_R = torch.zeros(rows, dtype=torch.int64)
+        if hard:
+            several_R = sighted_R & (uniform(rows) < 0.5)
+            looks_R = torch.randint(2, MOST_LOOKS + 1, (rows,), generator=generator) * several_R
         return OwnBatch(
             **rest,
             clean_RL=clean_RL,
             noised_RL=torch.where(fresh_RL, random_RL, clean_RL),
-            sighted_R=uniform(rows) < 0.5,
+            sighted_R=sighted_R & (looks_R == 0),
             own_R=own_R,
             start_RL=torch.where(kept_RL, clean_RL, random_RL),
             fresh_RL=fresh_RL,
             kept_RL=kept_RL,
-            uniform_RL=uniform(*clean_RL.shape),
+            uniform_RL=uniform_RL,
+            looks_R=looks_R,
         )
+
+
+def chance(key: str) -> tuple[random.Random, torch.Generator]:
+    """Two streams of random numbers that depend on `key` alone."""
+    rng = random.Random(key)
+    return rng, torch.Generator().manual_seed(rng.getrandbits(63))
 
 
 def from_file(path: str) -> list[Puzzle]:

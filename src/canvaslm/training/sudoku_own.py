@@ -1,4 +1,7 @@
-"""Canvases noised by the model's own first outputs, so that it learns to mend plausible errors."""
+"""Canvases that the model itself has seen before: drawn over its own outputs, looked at again.
+
+The first teach it to mend errors that look right, the second to think on from what it believed.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,9 @@ class OwnBatch(Batch):
     fresh_RL    where the training noise goes, on either ground
     kept_RL     what is given and stays
     uniform_RL  in [0, 1): draws the outputs
+    looks_R     passes whose guess, each seeing the one before, conditions a canvas; 0: what
+                `sighted_R` says
+    seen        the canvases of several looks and the logits [r, L, V] of the last; None: not yet
     """
 
     own_R: Tensor
@@ -28,10 +34,32 @@ class OwnBatch(Batch):
     fresh_RL: Tensor
     kept_RL: Tensor
     uniform_RL: Tensor
+    looks_R: Tensor
+    seen: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def told(self) -> tuple[Tensor, Tensor] | None:
+        return self.seen
 
     @torch.no_grad()
-    def after(self, guess: Guess) -> Batch:
-        """The same with outputs of one pass, or two, below the noise of the chosen canvases."""
+    def after(self, guess: Guess) -> OwnBatch:
+        """The same with own outputs below the noise, and with what several looks came to."""
+        return self.written(guess).looked_at(guess)
+
+    def looked_at(self, guess: Guess) -> OwnBatch:
+        """With the guesses that condition the canvases of several looks."""
+        rows = self.looks_R.nonzero().flatten()
+        if not len(rows):
+            return self
+        logits_rLV = guess(rows, self.noised_RL[rows], None)
+        for look in range(1, int(self.looks_R.max())):
+            more = (self.looks_R[rows] > look).nonzero().flatten()
+            again = rows[more]
+            logits_rLV[more] = guess(again, self.noised_RL[again], logits_rLV[more])
+        return replace(self, seen=(rows, logits_rLV))
+
+    def written(self, guess: Guess) -> OwnBatch:
+        """With outputs of one pass, or two, below the noise of the chosen canvases."""
         rows = self.own_R.nonzero().flatten()
         if not len(rows):
             return self

@@ -26,6 +26,7 @@ from canvaslm.training.recipe import Recipe
 from canvaslm.training.speed import operations
 
 Record = dict[str, float]
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Trainer:
@@ -243,31 +244,42 @@ class Trainer:
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Take over a saved state. Raises TrainingError if it is of another model."""
-        cut = self.group.cut
         try:
-            for name, parameter in self.parameters.items():
-                parameter.copy_(cut(tensors[f"model.{name}"], parameter))
-                if self.average is not None:
-                    mean = self.average.weights[name]
-                    mean.copy_(cut(tensors[f"average.{name}"], mean))
-        except (KeyError, RuntimeError) as error:
+            self.restore_weights(tensors)
+            self.restore_optimisers(tensors, step)
+        except (KeyError, RuntimeError, IndexError, ValueError) as error:
             raise TrainingError(
-                f"the saved state is of another model ({error}): resume with the recipe that the "
-                "run was started with"
+                f"the saved state is of another model or optimiser ({error}): resume with the "
+                "recipe that the run was started with"
             ) from error
+        if "watch" in tensors:
+            self.best, *counts = tensors["watch"].tolist()
+            self.stale, self.measured = map(int, counts)
+        self.step = step
+
+    def restore_weights(self, tensors: Mapping[str, Tensor]) -> None:
+        for name, parameter in self.parameters.items():
+            kept: dict[str, Tensor] = {f"model.{name}": parameter}
+            if self.average is not None:
+                kept[f"average.{name}"] = self.average.weights[name]
+            for key, own in kept.items():
+                if tensors[key].shape != own.shape:  # a copy would stretch it
+                    found, wanted = list(tensors[key].shape), list(own.shape)
+                    raise ValueError(f"{key} is {found}, expected {wanted}")
+                own.copy_(self.group.cut(tensors[key], own))
+
+    def restore_optimisers(self, tensors: Mapping[str, Tensor], step: int) -> None:
         for index, optimiser in enumerate(self.optimisers):
             learning = [p for held in optimiser.param_groups for p in held["params"]]
             state: dict[int, dict[str, Tensor]] = {}
             for name, value in tensors.items():
                 if name.startswith(f"optimiser.{index}."):
                     _, _, slot, key = name.split(".", 3)
-                    mine = cut(value, learning[int(slot)]).clone()
+                    mine = self.group.cut(value, learning[int(slot)]).clone()
                     state.setdefault(int(slot), {})[key] = mine
+            if step and not state:
+                raise ValueError(f"it has nothing of optimiser {index}")
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-        if "watch" in tensors:
-            self.best, *counts = tensors["watch"].tolist()
-            self.stale, self.measured = map(int, counts)
-        self.step = step
 
 
 def add(record: Record, parts: Mapping[str, float], name: str) -> None:
@@ -277,15 +289,16 @@ def add(record: Record, parts: Mapping[str, float], name: str) -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back until the block is done: half an update must never be saved."""
+    """Hold Ctrl-C and SIGTERM back until the block is done: half an update must never be saved."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals arrive in the main thread
         return
     held: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    before = {one: signal.signal(one, lambda number, _: held.append(number)) for one in STOPS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if held:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(held[0])

@@ -20,7 +20,7 @@ from canvaslm.eval.run import Plan, suite
 from canvaslm.eval.trials.answer import answer
 from canvaslm.eval.trials.local import Local
 from canvaslm.eval.trials.record import Record
-from canvaslm.eval.trials.remote import Remote
+from canvaslm.eval.trials.remote import Remote, choose
 from canvaslm.eval.trials.wire import Wire, pause
 from canvaslm.server.app import create_app
 from canvaslm.server.service import Service
@@ -66,6 +66,15 @@ def test_a_model_that_a_server_does_not_have_is_refused(url: str) -> None:
     assert Remote.at(f"{url}#canvaslm-pocket").model == "canvaslm-pocket"
     with pytest.raises(ParameterError, match="no model 'other'"):
         Remote.at(f"{url}#other")
+
+
+def test_a_served_adapter_goes_by_its_own_name() -> None:
+    listed = {"data": [{"id": name} for name in ("pocket", "pocket:law", "other:law", "pocket:x")]}
+    assert choose(listed, "pocket:law", "u") == "pocket:law"
+    assert choose(listed, "x", "u") == "pocket:x"
+    for name in ("law", "aw", "pocket:"):
+        with pytest.raises(ParameterError, match=f"no model '{name}': it has pocket, pocket:law"):
+            choose(listed, name, "u")
 
 
 class Foreign:

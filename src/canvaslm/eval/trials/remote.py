@@ -89,14 +89,20 @@ class Remote:
         }
 
 
-def choose(listed: Mapping[str, Any], name: str, base: str) -> str:
-    """The model called `name`, or the only one. Raises ParameterError, ServingError."""
+def choose(models: Mapping[str, Any], name: str, base: str) -> str:
+    """The model called `name`, the only adapter of that name, or the only model there is.
+
+    Raises ParameterError, ServingError.
+    """
     try:
-        names = [str(model["id"]) for model in listed["data"]]
+        names = [str(model["id"]) for model in models["data"]]
     except (KeyError, TypeError):
         raise wrong(base, "its list of models is not OpenAI's") from None
     if name in names or (not name and len(names) == 1):
         return name or names[0]
+    adapters = [listed for listed in names if listed.endswith(f":{name}")]
+    if name and len(adapters) == 1:
+        return adapters[0]
     if name:
         raise ParameterError(f"{base} has no model {name!r}: it has {', '.join(names)}")
     raise ParameterError(

@@ -8,6 +8,8 @@ from pathlib import Path
 from canvaslm.errors import CheckpointError
 
 _ENDS = 1 << 16
+_MEASURED = "measured.json"
+"""What a card says of a model, which is no part of it."""
 
 
 def fingerprint(path: Path) -> str:
@@ -16,7 +18,7 @@ def fingerprint(path: Path) -> str:
     digest = hashlib.sha256()
     try:
         for file in files:
-            if file.suffix not in (".safetensors", ".gguf", ".json"):
+            if file.suffix not in (".safetensors", ".gguf", ".json") or file.name == _MEASURED:
                 continue
             size = file.stat().st_size
             with file.open("rb") as stream:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -39,13 +39,28 @@ class Batch:
     def tokens(self) -> int:
         return self.documents_BN.numel() + self.clean_RL.numel()
 
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """By name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
     def to(self, device: torch.device) -> Batch:
-        return type(self)(**{name: value.to(device) for name, value in vars(self).items()})
+        return replace(self, **{name: value.to(device) for name, value in self.tensors.items()})
 
     def after(self, guess: Guess) -> Batch:
         """The batch once the model has seen it: as it is, unless canvases take its own outputs."""
         del guess
         return self
+
+    @property
+    def told(self) -> tuple[Tensor, Tensor] | None:
+        """Canvases [r] that come with the logits [r, L, V] their self-conditioning is made of."""
+        return None
+
+    @property
+    def certainty(self) -> float:
+        """What a nat of doubt costs where the likeliest token of a canvas is right."""
+        return 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,20 +34,16 @@ class MuonAdamW:
         check(matrix_lr=self.matrix_lr, vector_lr=self.vector_lr)
 
     def build(self, parameters: Mapping[str, nn.Parameter]) -> tuple[Optimizer, ...]:
-        inner = {n for n, p in parameters.items() if is_matrix(n, p)}
-        return (
-            Muon(
-                [p for n, p in parameters.items() if n in inner],
-                lr=self.matrix_lr,
-                weight_decay=self.weight_decay,
-            ),
-            torch.optim.AdamW(
-                [p for n, p in parameters.items() if n not in inner],
-                lr=self.vector_lr,
-                betas=(0.9, 0.98),
-                weight_decay=0.0,
-            ),
-        )
+        inner = [p for n, p in parameters.items() if is_matrix(n, p)]
+        outer = [p for n, p in parameters.items() if not is_matrix(n, p)]
+        made: list[Optimizer] = []
+        if inner:
+            made.append(Muon(inner, lr=self.matrix_lr, weight_decay=self.weight_decay))
+        if outer:  # an adapter has none
+            made.append(
+                torch.optim.AdamW(outer, lr=self.vector_lr, betas=(0.9, 0.98), weight_decay=0.0)
+            )
+        return tuple(made)
 
 
 @dataclass(frozen=True, kw_only=True)

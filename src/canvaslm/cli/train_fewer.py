@@ -1,0 +1,79 @@
+"""`canvaslm train fewer`: a model that takes fewer steps, taught by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from canvaslm.cli import train_options
+from canvaslm.cli.train_run import carry_out
+
+ANSWERS = "taught.jsonl"
+
+
+def fewer(
+    *,
+    out: Annotated[Path, typer.Option(help="The folder of the run.")] = Path("runs/fewer"),
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", help="Teacher and start; the embedded one.", show_default=False
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 3000,
+    answers: Annotated[
+        int, typer.Option(help="Questions about code that the teacher is asked first.")
+    ] = 2000,
+    certainty: Annotated[
+        float, typer.Option(help="What doubt costs where the model is right.")
+    ] = 0.5,
+    passes: Annotated[
+        int, typer.Option(help="Most steps of the sampler before a canvas is learnt from.")
+    ] = 4,
+    rate: Annotated[
+        float, typer.Option(help="Learning rates, as a share of the first stage's.")
+    ] = 0.3,
+    seed: Annotated[int, typer.Option(help="Of data and walks.")] = 0,
+    bfloat16: train_options.Bfloat16 = False,
+    running: train_options.Running,
+) -> None:
+    """The second stage: states of the model's own sampler, and what they should have come to.
+
+    The teacher's answers are kept in the run's folder. Ctrl-C saves; --resume goes on from there.
+    """
+    from canvaslm.training.distil.recipe import fewer as recipe
+
+    file = out / ANSWERS
+    ask_teacher(model, file, count=answers, seed=seed)
+    chosen = recipe(
+        steps=steps,
+        seed=seed,
+        model=model,
+        taught={"code": str(file)},
+        certainty=certainty,
+        passes=passes,
+        rate=rate,
+        bfloat16=bfloat16,
+    )
+    carry_out(chosen, out, running)
+
+
+def ask_teacher(model: str | None, file: Path, *, count: int, seed: int) -> None:
+    """Have the answers that are missing written to `file`."""
+    from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    from canvaslm.cli.progress import bar
+    from canvaslm.engine.loading import load
+    from canvaslm.training.distil.taught import teach
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    columns = (MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[kept]} kept"))
+    with bar(*columns) as progress:
+        row = progress.add_task("teacher", total=count, kept=0)
+
+        def show(done: int, kept: int) -> None:
+            progress.update(row, completed=done, kept=kept)
+
+        teach(load(model), file, task="code", count=count, seed=seed, progress=show)

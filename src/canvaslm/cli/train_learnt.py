@@ -1,0 +1,48 @@
+"""`canvaslm train star` and `train motif`: adapters that teach the embedded model a new task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from canvaslm.cli import train_options
+from canvaslm.cli.train_run import carry_out
+
+
+def teaching(task: str) -> Callable[..., None]:
+    """The command that teaches `task`."""
+
+    def learnt(
+        *,
+        out: Annotated[
+            Path | None,
+            typer.Option(help="The folder of the run.", show_default="runs/TASK"),
+        ] = None,
+        steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 900,
+        rank: Annotated[int, typer.Option(help="Of the adapter.")] = 32,
+        rehearse: Annotated[
+            int, typer.Option(help="Show an old task once in so many steps; 0: never.")
+        ] = 2,
+        seed: Annotated[int, typer.Option(help="Of weights and data.")] = 0,
+        bfloat16: train_options.Bfloat16 = False,
+        running: train_options.Sharing,
+    ) -> None:
+        from canvaslm.training.learnt import learnt as recipe
+
+        chosen = recipe(
+            task,
+            steps=steps,
+            rank=rank,
+            rehearse=rehearse,
+            seed=seed,
+            bfloat16=bfloat16,
+        )
+        carry_out(chosen, out or Path("runs") / task, running)
+
+    learnt.__doc__ = (
+        f"An adapter that teaches the embedded model the task {task}, which it has not seen."
+    )
+    return learnt

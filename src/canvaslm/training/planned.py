@@ -1,0 +1,90 @@
+"""What there is to plan: a recipe, or a network by its preset, folder or hub id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from canvaslm.checkpoint.folder import Checkpoint, open_checkpoint
+from canvaslm.engine.plan import stored_weights
+from canvaslm.errors import TrainingError
+from canvaslm.model.config import ModelConfig
+from canvaslm.model.presets import PRESETS, pocket
+from canvaslm.quant.scheme import Scheme, scheme_of
+from canvaslm.training.data.documents import Documents
+from canvaslm.training.optimise.choose import AdamW
+from canvaslm.training.part import Everything, Part
+from canvaslm.training.plan import Work
+from canvaslm.training.recipe import Recipe
+from canvaslm.training.rehearse import Sizes
+from canvaslm.training.rounded import Rounded, Type
+from canvaslm.training.start import Base, Scratch
+
+PROMPT = 256  # tokens planned for where nothing is asked
+Found = tuple[ModelConfig, Scheme | None, Mapping[str, int]]
+"""A network, what it is rounded to, and the bytes of its parts if those are known."""
+
+
+def of_network(
+    model: str, *, quant: str | None = None, part: Part | None = None, dtype: Type | None = None
+) -> Work:
+    """A run with a preset or a checkpoint: one document after PROMPT tokens, AdamW. Nothing is read
+    but headers. `part` None: everything learns."""
+    config, scheme, stored = (
+        (PRESETS[model], None, {}) if model in PRESETS else of_checkpoint(open_checkpoint(model))
+    )
+    if quant is not None:
+        scheme, stored = scheme_of(quant), {}
+    return Work(
+        config=config,
+        sizes=Sizes(documents=1, prompt=PROMPT, canvas=config.canvas_length),
+        part=part or Everything(),
+        optimise=AdamW(),
+        scheme=scheme,
+        dtype=dtype or ("float32" if scheme is None else "bfloat16"),
+        stored=stored,
+    )
+
+
+def of_checkpoint(checkpoint: Checkpoint) -> Found:
+    """Formats of a quantised folder are told from their sizes: what they widen to is the same."""
+    if not checkpoint.quantised:
+        return checkpoint.config, None, {}
+    stored, experts = stored_weights(checkpoint), checkpoint.config.experts
+    if experts is None:
+        return checkpoint.config, scheme_of("int8"), stored
+    one = 3 * checkpoint.config.hidden_size * experts.intermediate_size * experts.count
+    few = stored["experts"] < 0.75 * one * len(checkpoint.config.layers)
+    return checkpoint.config, scheme_of("int4" if few else "int8"), stored
+
+
+def of_recipe(recipe: Recipe, *, dtype: Type | None = None) -> Work:
+    """A recipe's run. Raises TrainingError for a start that is none of this package's."""
+    start, data = recipe.start, recipe.data
+    scheme: Scheme | None = None
+    stored: Mapping[str, int] = {}
+    if isinstance(start, Scratch):
+        config = pocket(
+            hidden_size=start.hidden_size, layers=start.num_layers, vocab_size=start.vocab_size
+        )
+    elif isinstance(start, Base | Rounded):
+        config, scheme, stored = of_checkpoint(start.checkpoint)
+    else:
+        raise TrainingError(f"a run that starts from {start!r} cannot be planned")
+    if isinstance(start, Rounded) and start.quant is not None:
+        scheme, stored = scheme_of(start.quant), {}
+    sizes = Sizes(documents=1, prompt=PROMPT, canvas=config.canvas_length)
+    if isinstance(data, Documents):
+        length = data.canvas_length or config.canvas_length
+        sizes = Sizes(documents=data.documents, prompt=PROMPT, canvas=length, noises=data.noises)
+    own = start.dtype if isinstance(start, Rounded) else "float32"
+    return Work(
+        config=config,
+        sizes=sizes,
+        part=recipe.part,
+        optimise=recipe.optimise,
+        scheme=scheme,
+        dtype=dtype or own,
+        average=recipe.ema is not None,
+        bfloat16=recipe.bfloat16,
+        stored=stored,
+    )

@@ -1,0 +1,1 @@
+"""A model's card: everything it claims is measured, kept beside the weights, and checked."""
