@@ -142,8 +142,8 @@ def measure(given: argparse.Namespace, before: Json) -> Json:
         "steps": given.steps,
         "versions": versions(),
         "peaks": {
-            "float32": best(bfloat16=False),
-            "bfloat16": best(bfloat16=True),
+            "float32": quietest_peak(bfloat16=False),
+            "bfloat16": quietest_peak(bfloat16=True),
         },
         "works": before.get("works", {}),
     }
@@ -160,7 +160,7 @@ def measure(given: argparse.Namespace, before: Json) -> Json:
     return found
 
 
-def best(*, bfloat16: bool, tries: int = 30) -> float:
+def quietest_peak(*, bfloat16: bool, tries: int = 30) -> float:
     """Operations a second of large products, at the quietest moment of several."""
     return max(peak(torch.device("cpu"), bfloat16=bfloat16) for _ in range(tries))
 

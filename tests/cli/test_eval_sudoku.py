@@ -36,6 +36,9 @@ def test_a_file_is_measured_in_both_kinds_of_bins(
     ("more", "said"),
     [
         (("--pins",), "--pins would have no effect without --file"),
+        (("--max-steps", 0), "--max-steps would have no effect without --file"),
+        (("--file", "FILE", "--mode", "ar", "--batch", 4), "leave --batch 4 out"),
+        (("--file", "FILE", "--n", 0), "--n must be at least 1, got 0"),
         (("--one-shot", "--mode", "ar"), "--one-shot would have no effect with --mode ar"),
         (("--file", "FILE", "--one-shot", "--max-steps", 3), "leave one of them out"),
         (("--file", "FILE", "--mode", "ar", "--pins"), "pins would have no effect with mode ar"),

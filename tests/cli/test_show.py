@@ -41,6 +41,8 @@ def test_both_pictures_and_every_pass(
         (("--file", "FILE", "--number", 2), "has 1 puzzles, and no number 2"),
         (("--file", "FILE", "--number", 0), "counted from 1"),
         (("--bin", "none"), "no bin 'none'"),
+        (("--number", 2), "--number 2 would have no effect without --file"),
+        (("--file", "FILE", "--bin", "<24"), "--bin <24 would have no effect with --file"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(

@@ -9,11 +9,14 @@ from canvaslm.tasks import LEARNT
 
 
 @pytest.mark.parametrize("task", LEARNT)
-@pytest.mark.parametrize(("option", "reason"), [("--rank", "rank"), ("--steps", "steps")])
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [(("--rank", 0), "rank"), (("--steps", 0), "steps"), (("--rehearse", -1), "choose 0 or more")],
+)
 def test_a_run_of_nothing_is_refused(
-    run: Run, tmp_path: Path, task: str, option: str, reason: str
+    run: Run, tmp_path: Path, task: str, option: tuple[object, ...], reason: str
 ) -> None:
-    done = run("train", task, "--out", tmp_path / "run", option, 0)
+    done = run("train", task, "--out", tmp_path / "run", *option)
     assert (done.code, done.out) == (2, "")
     assert reason in done.err
     assert not (tmp_path / "run").exists()

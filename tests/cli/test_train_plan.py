@@ -20,6 +20,7 @@ def test_a_preset_is_planned(run: Run) -> None:
     assert kept["parts"]["adapter"] == 0
     shown = run("train", "plan", "pocket", "--optimiser", "muon", "--card", 1)
     assert f"{kept['total'] / 1e9:.2f}" in shown.out
+    assert "left of 1.0 " in shown.out
 
 
 def test_a_recipe_is_planned(run: Run, tmp_path: Path, checkpoint: Path) -> None:
@@ -39,6 +40,8 @@ def test_a_recipe_is_planned(run: Run, tmp_path: Path, checkpoint: Path) -> None
         (("pocket", "--prompt", 0), "--prompt must be at least 1"),
         (("pocket", "--lora", 2, "--target", "attention.x"), "attention.x"),
         (("none.py",), "none.py is not there"),
+        (("pocket", "--card", -5), "--card is a size in gigabytes, more than 0, got -5"),
+        (("pocket", "--dtype", "bfloat16"), "leave --dtype out"),
     ],
 )
 def test_what_cannot_be_planned_is_refused(

@@ -10,6 +10,8 @@ import torch
 from tests.training.conftest import MIXTURES, tiny_recipe
 from tests.training.test_loop import same_state
 
+from canvaslm.diffusion.skip import Skip
+from canvaslm.diffusion.step import Sampler
 from canvaslm.errors import TrainingError
 from canvaslm.model.presets import pocket
 from canvaslm.tasks import TASKS, Score, get
@@ -81,6 +83,10 @@ def test_given_tokens_and_settings_out_of_range_are_refused() -> None:
         Fewer(anchor=(), walked=(), passes=-1)
     with pytest.raises(TrainingError, match="certainty"):
         Fewer(anchor=(), walked=(), certainty=-0.1)
+    with pytest.raises(TrainingError, match="skip and hold"):
+        Fewer(anchor=(), walked=(), sampler=Sampler(skip=Skip()))
+    with pytest.raises(TrainingError, match="answers to code are never learnt"):
+        Fewer(anchor=(), walked=WALKING, taught={"code": "x.jsonl", "ask": "y.jsonl"})
 
 
 def test_the_recipe_visits_every_mixture(tokenizer: Tokenizer) -> None:
@@ -130,6 +136,15 @@ def test_answers_are_judged_kept_and_not_asked_twice(tmp_path: Path) -> None:
     assert valid.answer == lines(path)[1]["given"]
 
 
+def test_another_seed_or_task_does_not_go_on_with_a_file(tmp_path: Path) -> None:
+    path, teacher = tmp_path / "scenes.jsonl", FakeTeacher("scenes")
+    teach(teacher, path, task="scenes", count=1)  # type: ignore[arg-type]
+    for changes in ({"task": "scenes", "seed": 1}, {"task": "ask"}):
+        with pytest.raises(TrainingError, match="another seed or task"):
+            teach(teacher, path, count=2, **changes)  # type: ignore[arg-type]
+    assert teacher.asked == 1
+
+
 def test_verdicts_go_by_the_scorer() -> None:
     assert judge(Score(correct=True)) == "right"
     assert judge(Score(correct=False, details={"compiles": 1.0, "exact": 0.0})) == "valid"
@@ -139,8 +154,11 @@ def test_verdicts_go_by_the_scorer() -> None:
 
 def test_a_file_that_teaches_nothing_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
-    for text in ("", "nonsense\n", '{"verdict": "perhaps", "given": ""}\n', '{"given": ""}\n'):
-        path.write_text(text)
+    example = asdict(get("scenes").sample(random.Random(0), split="train"))
+    unknown = json.dumps(example | {"verdict": "perhaps", "given": ""})
+    fields = '{"verdict": "right", "given": ""}'
+    for text in ("", "nonsense", "[1]", "3", unknown, fields, '{"given": ""}'):
+        path.write_text(text + "\n" if text else "")
         with pytest.raises(TrainingError, match=r"x\.jsonl"):
             read_taught(str(path), task="scenes")
     with pytest.raises(TrainingError, match="absent"):

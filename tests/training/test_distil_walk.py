@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -189,3 +190,24 @@ def test_doubt_costs_where_the_likeliest_token_is_right_and_nowhere_else() -> No
     doubt = torch.distributions.Categorical(logits=logits).entropy()
     assert torch.equal(hits, same)
     torch.testing.assert_close(loss, plain + 0.5 * doubt * hits)
+
+
+def test_logits_that_are_not_kept_teach_the_same() -> None:
+    """Kept tensors of the size of the logits are what `recompute` is there to avoid."""
+    model, batch = small_model(8), started(certainty=0.5)
+    size = batch.clean_RL.numel() * VOCABULARY
+    found = []
+    for recompute in (False, True):
+        kept: list[int] = []
+        count = partial(count_kept, kept)
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            loss = losses(model, batch, recompute=recompute).canvas
+        assert (kept.count(size) > 0) is not recompute
+        found.append((loss.detach(), *torch.autograd.grad(loss, [model.embedding])))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def count_kept(kept: list[int], tensor: Tensor) -> Tensor:
+    kept.append(tensor.numel())
+    return tensor

@@ -5,7 +5,7 @@ import torch
 
 from canvaslm.model.config import ExpertsConfig
 from canvaslm.model.moe import Experts
-from canvaslm.training.experts import experts
+from canvaslm.training.experts import experts, mixture
 
 
 @pytest.mark.parametrize("tokens", [1, 3, 40])
@@ -33,6 +33,29 @@ def test_value_and_gradient_equal_the_plain_mixture(tokens: int, top_k: int) -> 
     assert len(plain) == len(grouped) == 5
     for one, other in zip(plain, grouped, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+def test_under_autocast_products_are_rounded_as_those_of_the_plain_mixture() -> None:
+    generator = torch.Generator().manual_seed(0)
+    module = Experts(8, ExpertsConfig(count=5, top_k=2, intermediate_size=6))
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, generator=generator)
+    x = torch.randn(40, 8, generator=generator)
+    weights = torch.rand(40, 2, generator=generator)
+    index = torch.rand(40, 5, generator=generator).argsort(dim=1)[:, :2]
+    exact = module(x, weights, index)
+    upstream = torch.randn(40, 8, generator=generator)
+    found = []
+    for run in (module, lambda a, b, c: mixture(a, b, c, module.gate_up, module.down)):
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed = run(x, weights, index)
+        assert mixed.dtype == x.dtype
+        assert not torch.equal(mixed, exact)
+        gradients = torch.autograd.grad(mixed, [*module.parameters()], upstream)
+        found.append([mixed.detach(), *gradients])
+    for one, other in zip(*found, strict=True):
+        assert one.dtype == other.dtype
+        assert (one - other).norm() < 0.02 * one.norm()
 
 
 def test_it_can_be_compiled_whole() -> None:

@@ -8,11 +8,12 @@ import torch
 from tests.training.allocated import most_allocated
 
 from canvaslm.engine.create import new_checkpoint
-from canvaslm.errors import ParameterError
+from canvaslm.errors import ParameterError, TrainingError
 from canvaslm.model.presets import PRESETS, pocket
 from canvaslm.model.transformer import Transformer
 from canvaslm.quant.scheme import scheme_of
 from canvaslm.training.data.batch import Batch, Feed, Micro
+from canvaslm.training.data.tasks import Mixture, Tasks
 from canvaslm.training.optimise.choose import Adafactor, AdamW, MuonAdamW, Optimise
 from canvaslm.training.optimise.schedule import Constant
 from canvaslm.training.part import Everything, LowRank
@@ -22,6 +23,7 @@ from canvaslm.training.recipe import Recipe
 from canvaslm.training.rehearse import Sizes
 from canvaslm.training.rounded import Rounded, Type
 from canvaslm.training.start import Base, Start
+from canvaslm.training.sudoku import GridModel
 from canvaslm.training.trainer import Trainer
 
 CONFIG = replace(pocket(hidden_size=128, layers=3, vocab_size=1024), canvas_length=64)
@@ -175,3 +177,15 @@ def test_what_cannot_be_is_refused() -> None:
         replace(work, scheme=scheme_of("int8"))
     with pytest.raises(ParameterError, match="float32"):
         replace(work, dtype="bfloat16")
+
+
+def test_the_largest_micro_batch_of_a_mixture_is_planned(folder: Path) -> None:
+    few = Mixture(tasks={"ask": 1.0}, documents=2, canvas_length=8)
+    wide = Mixture(tasks={"ask": 1.0}, documents=3, canvas_length=100, canvases=4, wide_share=0.1)
+    found = of_recipe(recipe(Base(str(folder)), data=Tasks(mixtures=(few, wide)))).sizes
+    assert found == Sizes(documents=3, prompt=256, canvas=100, noises=4)
+
+
+def test_a_network_that_is_not_known_is_refused() -> None:
+    with pytest.raises(TrainingError, match="cannot be planned"):
+        of_recipe(recipe(GridModel()))

@@ -44,7 +44,15 @@ def test_a_recipe_that_cannot_run_is_refused(changes: dict[str, object], wanted:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"tasks": {}}, {"tasks": {"ask": 0.0}}, {"documents": 0}, {"pinned_share": 2.0}]
+    "changes",
+    [
+        {"tasks": {}},
+        {"tasks": {"ask": 0.0}},
+        {"documents": 0},
+        {"pinned_share": 2.0},
+        {"every": 2, "phase": 2},
+        {"phase": -1},
+    ],
 )
 def test_a_mixture_that_cannot_be_drawn_is_refused(changes: dict[str, object]) -> None:
     settings: dict[str, object] = {"tasks": {"ask": 1.0}, "documents": 1, "canvas_length": 8}

@@ -21,19 +21,26 @@ from canvaslm.training.recipe import Recipe
 from canvaslm.training.state import load_state
 from canvaslm.training.sudoku import GridModel, sudoku
 from canvaslm.training.sudoku_data import GridFeed, Puzzles
+from canvaslm.training.sudoku_stages import HARD as HARD_BINS
+from canvaslm.training.sudoku_stages import Stage
 from canvaslm.training.sudoku_vocabulary import CELLS
 
 HARD = "4.....8.5.3..........7......2.....6.....8.4......1.......6.3.7.5..2.....1.4......"
 
 
-def tiny(**changes: object) -> Recipe:
-    recipe = sudoku(size=64, layers=3, steps=4, documents=4, alone=6, bfloat16=False)
+SMALL = Stage(documents=4, canvases=2, alone=6)
+
+
+def tiny(stages: tuple[Stage, ...] = (SMALL,), **changes: object) -> Recipe:
+    recipe = sudoku(size=64, layers=3, steps=4, stages=stages, bfloat16=False)
     data = replace(recipe.data, pool=24, held_out_pool=4, **changes)  # type: ignore[type-var]
     return replace(recipe, data=data, save_every=2)
 
 
-def opened(folder: Path, **changes: object) -> tuple[GridFeed, Tokenizer]:
-    recipe = tiny(**changes)
+def opened(
+    folder: Path, stages: tuple[Stage, ...] = (SMALL,), **changes: object
+) -> tuple[GridFeed, Tokenizer]:
+    recipe = tiny(stages, **changes)
     tokenizer = recipe.start.tokenizer(folder, seed=0)
     config = GridModel(hidden_size=64, num_layers=3).config(tokenizer)
     feed = recipe.data.open(tokenizer, config, seed=0)
@@ -85,7 +92,7 @@ def test_a_cell_of_the_map_begins_as_its_row_column_and_box(tmp_path: Path) -> N
 
 def test_pinned_clues_stay_and_all_else_is_noised_somewhere(tmp_path: Path) -> None:
     feed, tokenizer = opened(tmp_path, pinned_share=1.0, own_share=1.0)
-    batch = feed.asked("0")
+    batch = feed.asked("0", SMALL)
     kept = batch.kept_RL
     assert bool(kept.any())
     for canvas in (batch.noised_RL, batch.start_RL):
@@ -95,8 +102,8 @@ def test_pinned_clues_stay_and_all_else_is_noised_somewhere(tmp_path: Path) -> N
     assert kept[0, :81].tolist() == clues
     assert not bool(kept[:, 81:].any())
     none, _ = opened(tmp_path, pinned_share=0.0)
-    assert not bool(none.asked("0").kept_RL.any())
-    alone = none.alone("0")
+    assert not bool(none.asked("0", SMALL).kept_RL.any())
+    alone = none.alone("0", SMALL)
     assert bool(alone.kept_RL.any(dim=1).all())
     assert torch.equal(alone.noised_RL[alone.kept_RL], alone.clean_RL[alone.kept_RL])
 
@@ -120,14 +127,16 @@ def test_batches_depend_on_seed_and_step_alone(tmp_path: Path) -> None:
     for one, two in zip(first.micros(3), second.micros(3), strict=True):
         for name, value in one.batch.tensors.items():
             assert torch.equal(value, two.batch.tensors[name])
-    assert not torch.equal(first.asked("3").noised_RL[:1], first.asked("4").noised_RL[:1])
+    assert not torch.equal(
+        first.asked("3", SMALL).noised_RL[:1], first.asked("4", SMALL).noised_RL[:1]
+    )
 
 
 def test_own_outputs_lie_under_the_noise_and_leave_the_answer_and_clues_alone(
     tmp_path: Path,
 ) -> None:
     feed, tokenizer = opened(tmp_path, own_share=1.0)
-    batch = replace(feed.asked("0"), own_R=torch.tensor([0, 1, 2, 1, 2, 0, 1, 2]))
+    batch = replace(feed.asked("0", SMALL), own_R=torch.tensor([0, 1, 2, 1, 2, 0, 1, 2]))
     said = tokenizer.encode("7")[0]
     calls: list[int] = []
 
@@ -149,7 +158,8 @@ def test_own_outputs_lie_under_the_noise_and_leave_the_answer_and_clues_alone(
 
 
 def test_hard_steps_look_several_times_and_each_look_sees_the_one_before(tmp_path: Path) -> None:
-    feed, tokenizer = opened(tmp_path, hard_from=2, alone=40, own_share=0.0)
+    stages = (SMALL, replace(SMALL, since=2, alone=40, looks=4))
+    feed, tokenizer = opened(tmp_path, stages, own_share=0.0)
     assert not any(bool(micro.batch.looks_R.any()) for micro in feed.micros(1))
     batch = feed.micros(2)[1].batch
     looks = batch.looks_R
@@ -175,7 +185,8 @@ def test_hard_steps_look_several_times_and_each_look_sees_the_one_before(tmp_pat
 
 
 def test_hard_steps_have_fewer_clues_and_more_noise(tmp_path: Path) -> None:
-    feed, _ = opened(tmp_path, hard_from=1, alone=60)
+    many = replace(SMALL, alone=60)
+    feed, _ = opened(tmp_path, (many, replace(many, since=1, bins=HARD_BINS, noise=2.0)))
     easy, hard = (feed.micros(step)[1].batch for step in (0, 1))
     assert hard.kept_RL.float().mean() < easy.kept_RL.float().mean()
     shares = [(b.fresh_RL & ~b.kept_RL).sum() / (~b.kept_RL).sum() for b in (easy, hard)]
@@ -184,7 +195,7 @@ def test_hard_steps_have_fewer_clues_and_more_noise(tmp_path: Path) -> None:
 
 
 def test_a_stopped_run_goes_on_bit_by_bit_and_its_model_is_evaluated(tmp_path: Path) -> None:
-    recipe = tiny(own_share=0.7, hard_from=2)
+    recipe = tiny((SMALL, replace(SMALL, since=2, noise=2.0, looks=3)), own_share=0.7)
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     model = train(recipe, whole, compiled=False)
     stopped: list[float] = []
@@ -224,7 +235,7 @@ def test_a_file_is_learnt_from_but_not_its_held_out_grids(tmp_path: Path) -> Non
     path = tmp_path / "puzzles.txt"
     path.write_text(f"{HARD}\n")
     feed, _ = opened(tmp_path, file=str(path))
-    prompts = {feed.draw(random.Random(n), split="train").prompt for n in range(5)}
+    prompts = {feed.draw(random.Random(n), SMALL, split="train").prompt for n in range(5)}
     assert len(prompts) == 5
     assert all(81 - prompt.count("0") == 17 for prompt in prompts)
     path.write_text("nonsense\n")
@@ -241,8 +252,16 @@ def test_left_to_right_learns_by_the_causal_loss_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"documents": 0}, {"alone": -1}, {"canvases": 0}, {"own_share": 2.0}, {"bins": {}}],
+    [{"own_share": 2.0}, {"pool": 0}, {"stages": ()}, {"stages": (replace(SMALL, since=1),)}],
 )
 def test_settings_that_make_no_sense_are_refused(changes: dict[str, object]) -> None:
-    with pytest.raises(TrainingError):
+    with pytest.raises(TrainingError, match="got"):
         Puzzles(**changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"documents": 0}, {"alone": -1}, {"canvases": 0}, {"bins": {}}, {"noise": 0.5}]
+)
+def test_stages_that_make_no_sense_are_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(TrainingError, match="got"):
+        replace(SMALL, **changes)  # type: ignore[arg-type]

@@ -19,10 +19,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bench.sudoku import STEPS
+
 from canvaslm.tasks import TASKS
 from tools.card.blank import BLANKS
 from tools.card.facts import CARD, MEASURED, WEIGHTS, fingerprints, shown
-from tools.card.study import STEPS
 from tools.card.tables import KINDS
 from tools.readme import PACKAGE, ROOT, rewrite
 

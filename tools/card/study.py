@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.sudoku import STEPS
+
 from canvaslm import LM, tasks
 from canvaslm.cli.progress import bar
 from canvaslm.eval.asking import Asking
@@ -23,7 +25,6 @@ from canvaslm.eval.trials.record import Record
 from canvaslm.eval.trials.suite import Suite
 
 Json = dict[str, Any]
-STEPS = (1, 2, 4, 8, 16, 48)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from canvaslm.tasks.sudoku_protocol import OWN_BINS
+
 Json = Mapping[str, Any]
 MODES = ("diffusion", "one-shot", "ar")
 DASH = "–"
-BINS = (">=36", "30-35", "24-29", "<24")
+BINS = tuple(OWN_BINS)
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

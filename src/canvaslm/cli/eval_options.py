@@ -80,7 +80,9 @@ class Source(options.Source):
 
     def __post_init__(self) -> None:
         if self.remote and (self.device, self.dtype) != ("auto", "auto"):
-            raise ParameterError("--device and --dtype would have no effect on a server")
+            raise ParameterError(
+                "--device and --dtype would have no effect on a server: leave them out"
+            )
         if self.remote and self.adapter is not None:
             raise ParameterError(
                 "--adapter goes on a model that is loaded here, not on a server's: let the server "

@@ -64,7 +64,7 @@ class OfFile:
             "--max-steps": self.max_steps,
             "--blind": not self.sighted,
         }
-        given = [name for name, value in only.items() if value]
+        given = [name for name, value in only.items() if value is not None and value is not False]
         if self.file is None and given:
             raise ParameterError(f"{', '.join(given)} would have no effect without --file")
 
@@ -74,6 +74,8 @@ class OfFile:
 
         if mode == "one-shot" and self.max_steps is not None:
             raise ParameterError("--one-shot is --max-steps 1: leave one of them out")
+        if mode == "ar" and batch is not None:
+            raise ParameterError(f"mode ar answers one at a time: leave --batch {batch} out")
         return How(
             mode="ar" if mode == "ar" else "diffusion",
             form=self.form or ("rows" if rows else "spaced"),
@@ -149,6 +151,8 @@ def of_file(
     from canvaslm.eval.sudoku import tallies
     from canvaslm.tasks.sudoku_files import read_puzzles
 
+    if n is not None and n < 1:
+        raise ParameterError(f"--n must be at least 1, got {n}")
     puzzles = chosen(read_puzzles(file, most=n), bin)
     lm = source.load()
     rows = tallies(_solve(lm, puzzles, how))

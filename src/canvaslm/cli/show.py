@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Draw what a model does, pass by pass.", no_args_is_help=True)
 
+BIN = "36-39"
+
 Picture = Annotated[
     Path | None,
     typer.Option(help="An SVG in which one grid fills in, again and again.", show_default=False),
@@ -36,10 +38,13 @@ def sudoku(
         Path | None,
         typer.Option(help="Puzzles of your own; see `eval sudoku`.", show_default=False),
     ] = None,
-    number: Annotated[int, typer.Option(help="Which puzzle of FILE, from 1.")] = 1,
+    number: Annotated[
+        int | None, typer.Option(help="Which puzzle of FILE, from 1.", show_default="1")
+    ] = None,
     bin: Annotated[
-        str, typer.Option(help="Without FILE: 40+, 36-39, 30-35, 24-29 or <24 clues.")
-    ] = "36-39",
+        str | None,
+        typer.Option(help="Without FILE: 40+, 36-39, 30-35, 24-29 or <24 clues.", show_default=BIN),
+    ] = None,
     form: Annotated[
         Literal["spaced", "rows"] | None,
         typer.Option(
@@ -67,7 +72,7 @@ def sudoku(
     for path in (picture, still):
         if path is not None and path.suffix != ".svg":
             raise ParameterError(f"the picture is an SVG: name it .svg, got {path.name!r}")
-    puzzle = chosen(file, number) if file is not None else held_out(bin, seed)
+    puzzle = asked(file, number, bin, seed)
     how = How(
         form=form or ("rows" if source.model is None else "spaced"),
         seed=seed,
@@ -86,6 +91,17 @@ def sudoku(
         tell(filling)
 
 
+def asked(file: Path | None, number: int | None, bin: str | None, seed: int) -> Puzzle:
+    """The puzzle that the options name. Raises TaskError, ParameterError."""
+    if file is None and number is not None:
+        raise ParameterError(f"--number {number} would have no effect without --file: add it")
+    if file is not None and bin is not None:
+        raise ParameterError(f"--bin {bin} would have no effect with --file: use --number")
+    if file is None:
+        return held_out(BIN if bin is None else bin, seed)
+    return chosen(file, 1 if number is None else number)
+
+
 def chosen(file: Path, number: int) -> Puzzle:
     """A puzzle of a file. Raises TaskError, ParameterError."""
     from canvaslm.tasks.sudoku_files import read_puzzles
@@ -94,7 +110,9 @@ def chosen(file: Path, number: int) -> Puzzle:
         raise ParameterError(f"puzzles are counted from 1, got --number {number}")
     found = read_puzzles(file, most=number)
     if len(found) < number:
-        raise ParameterError(f"{file} has {len(found)} puzzles, and no number {number}")
+        raise ParameterError(
+            f"{file} has {len(found)} puzzles, and no number {number}: choose one of those"
+        )
     return found[-1]
 
 

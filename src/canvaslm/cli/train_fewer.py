@@ -9,6 +9,7 @@ import typer
 
 from canvaslm.cli import train_options
 from canvaslm.cli.train_run import carry_out
+from canvaslm.errors import ParameterError
 
 ANSWERS = "taught.jsonl"
 
@@ -44,9 +45,13 @@ def fewer(
     The teacher's answers are kept in the run's folder. Ctrl-C saves; --resume goes on from there.
     """
     from canvaslm.training.distil.recipe import fewer as recipe
+    from canvaslm.training.loop import check_folder
 
+    if answers < 1:
+        raise ParameterError(f"--answers must be at least 1, got {answers}")
+    check_folder(out, resume=running.resume)  # before the teacher is asked, which takes long
     file = out / ANSWERS
-    ask_teacher(model, file, count=answers, seed=seed)
+    ask_teacher(model, file, count=answers, seed=seed, device=running.device)
     chosen = recipe(
         steps=steps,
         seed=seed,
@@ -60,15 +65,17 @@ def fewer(
     carry_out(chosen, out, running)
 
 
-def ask_teacher(model: str | None, file: Path, *, count: int, seed: int) -> None:
-    """Have the answers that are missing written to `file`."""
+def ask_teacher(model: str | None, file: Path, *, count: int, seed: int, device: str) -> None:
+    """Have the answers that are missing written to `file`. Raises StorageError."""
     from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     from canvaslm.cli.progress import bar
     from canvaslm.engine.loading import load
     from canvaslm.training.distil.taught import teach
+    from canvaslm.training.files import storing
 
-    file.parent.mkdir(parents=True, exist_ok=True)
+    with storing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
     columns = (MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[kept]} kept"))
     with bar(*columns) as progress:
         row = progress.add_task("teacher", total=count, kept=0)
@@ -76,4 +83,5 @@ def ask_teacher(model: str | None, file: Path, *, count: int, seed: int) -> None
         def show(done: int, kept: int) -> None:
             progress.update(row, completed=done, kept=kept)
 
-        teach(load(model), file, task="code", count=count, seed=seed, progress=show)
+        lm = load(model, device=device)
+        teach(lm, file, task="code", count=count, seed=seed, progress=show)

@@ -10,6 +10,7 @@ import typer
 
 from canvaslm.cli import train_options
 from canvaslm.cli.train_run import carry_out
+from canvaslm.errors import ParameterError
 
 
 def teaching(task: str) -> Callable[..., None]:
@@ -32,6 +33,10 @@ def teaching(task: str) -> Callable[..., None]:
     ) -> None:
         from canvaslm.training.learnt import learnt as recipe
 
+        if rehearse < 0:
+            raise ParameterError(
+                f"--rehearse counts steps, 0 for no old task: choose 0 or more, got {rehearse}"
+            )
         chosen = recipe(
             task,
             steps=steps,

@@ -101,6 +101,8 @@ def plan(
     from canvaslm.engine.memory import available_memory
     from canvaslm.training.plan import plan as planned
 
+    if card is not None and not 0 < card < float("inf"):
+        raise ParameterError(f"--card is a size in gigabytes, more than 0, got {card:g}")
     work = work_of(model, learning)
     work = replace(work, sizes=holding.of(work.sizes), **learning.changes(work))
     plans = {
@@ -111,7 +113,7 @@ def plan(
     if as_json:
         output.write_json(document(model, work, plans, room))
         return
-    for line in lines(model, work, plans, room):
+    for line in lines(model, work, plans, room, given=card is not None):
         typer.echo(line)
 
 

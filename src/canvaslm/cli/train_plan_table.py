@@ -10,17 +10,20 @@ if TYPE_CHECKING:
     from canvaslm.training.rehearse import Sizes
 
 LABELS = {
+    "dense": "attention and dense MLPs",
+    "rest": "router, norms and the like",
     "encoder": "kept by the encoder",
     "denoiser": "kept by the denoiser",
     "heads": "kept by the vocabulary head",
     "transient": "for a moment, at most",
+    "program": "the program itself",
 }
 Plans = Mapping[str, "Plan"]
 """Ways to run it, by name."""
 
 
-def lines(model: str, work: Work, plans: Plans, room: int) -> Iterator[str]:
-    """The table, in gigabytes of 10^9 bytes."""
+def lines(model: str, work: Work, plans: Plans, room: int, *, given: bool) -> Iterator[str]:
+    """The table, in gigabytes of 10^9 bytes; the room was given, or is what is free here."""
     first = next(iter(plans.values()))
     optimiser = type(work.optimise).__name__
     yield f"{model}: {kind_of(work)}; {first.numbers:,} numbers learn by {optimiser}"
@@ -33,7 +36,7 @@ def lines(model: str, work: Work, plans: Plans, room: int) -> Iterator[str]:
             yield row(LABELS.get(part, part), (f"{value / 1e9:.2f}" for value in values))
     yield row("total", (f"{made.total / 1e9:.2f}" for made in plans.values()))
     left = (f"{(room - made.total) / 1e9:.2f}" for made in plans.values())
-    yield row(f"left of {room / 1e9:.1f}", left)
+    yield row(f"left of {room / 1e9:.1f}{'' if given else ', free here'}", left)
     yield ""
     for who in ("encoder", "denoiser"):
         each = (f"{kept_each(made, work, who) / 1e3:.1f}" for made in plans.values())

@@ -17,15 +17,14 @@ def sudoku(
     size: Annotated[int, typer.Option(help="Hidden width, a multiple of 32.")] = 128,
     layers: Annotated[int, typer.Option(help="A multiple of 3.")] = 6,
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 60_000,
-    alone: Annotated[int, typer.Option(help="Puzzles of a step that stand on the canvas.")] = 112,
-    asked: Annotated[
-        int, typer.Option(help="Puzzles of a step that stand in the prompt, two canvases each.")
-    ] = 8,
     own: Annotated[
         float, typer.Option(help="Share of canvases noised over the model's own output.")
     ] = 0.2,
     pinned: Annotated[
-        float, typer.Option(help="Share of the --asked canvases that show the clues, too.")
+        float,
+        typer.Option(
+            help="Share of the canvases of puzzles in the prompt that show the clues, too."
+        ),
     ] = 0.5,
     left_to_right: Annotated[
         bool, typer.Option("--left-to-right", help="The rival: the causal loss alone.")
@@ -49,8 +48,6 @@ def sudoku(
         steps=steps,
         seed=seed,
         bfloat16=bfloat16,
-        alone=alone,
-        documents=asked,
         own=own,
         pinned=pinned,
         left_to_right=left_to_right,

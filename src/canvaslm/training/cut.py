@@ -1,4 +1,4 @@
-"""A micro-batch cut by documents, one part for each process."""
+"""A micro-batch cut by documents, or the canvases of one, a part for each process."""
 
 from __future__ import annotations
 
@@ -13,21 +13,26 @@ from canvaslm.training.data.batch import Batch, Micro
 def part_of(micro: Micro, *, rank: int, size: int) -> Micro:
     """Part `rank` of `size`: together the parts count as the whole, each token the same.
 
-    Where there are fewer documents than parts, the rest get one that counts nothing: every
-    process does as many micro-batches as the others.
+    A lone document is read by all, and its canvases are cut. Where there are fewer to cut than
+    parts, the rest get one that counts nothing: every process does as many micro-batches as the
+    others.
     """
     whole = micro.batch
-    row_B = torch.arange(len(whole.documents_BN))[rank::size]
-    if not len(row_B):
-        return replace(
-            micro, batch=rows(whole, torch.tensor([0])), canvas_weight=0, causal_weight=0
-        )
-    batch = rows(whole, row_B)
+    alone = len(whole.documents_BN) == 1
+    all_of_it = torch.arange(len(whole.clean_RL if alone else whole.documents_BN))
+    mine, first = all_of_it[rank::size], all_of_it[:1]
+    chosen = mine if len(mine) else first
+    batch = rows(whole, first, chosen) if alone else of_documents(whole, chosen)
+    if not len(mine):
+        return replace(micro, batch=batch, canvas_weight=0.0, causal_weight=0.0)
+    read = share(batch.causal_BN[:, 1:], whole.causal_BN[:, 1:])
+    if alone:  # all read all of it, one learns from that
+        read = float(rank == 0)
     return replace(
         micro,
         batch=batch,
         canvas_weight=micro.canvas_weight * share(batch.clean_RL, whole.clean_RL),
-        causal_weight=micro.causal_weight * share(batch.causal_BN[:, 1:], whole.causal_BN[:, 1:]),
+        causal_weight=micro.causal_weight * read,
     )
 
 
@@ -38,12 +43,20 @@ def share(part: Tensor, whole: Tensor) -> float:
     return part.numel() / whole.numel()
 
 
-def rows(batch: Batch, row_B: Tensor) -> Batch:
-    """Some documents of a batch, with their canvases; a name's last part says whose a tensor is."""
+def of_documents(batch: Batch, row_B: Tensor) -> Batch:
+    """Some documents of a batch, with their canvases."""
     canvases = len(batch.clean_RL) // len(batch.documents_BN)
     row_R = (row_B[:, None] * canvases + torch.arange(canvases)).flatten()
+    return rows(batch, row_B, row_R)
+
+
+def rows(batch: Batch, row_B: Tensor, row_R: Tensor) -> Batch:
+    """Some documents and canvases; a name's last part says which of the two a tensor belongs to."""
     chosen = {"B": row_B, "R": row_R}
     return replace(
         batch,
-        **{name: tensor[chosen[name.split("_")[1][0]]] for name, tensor in batch.tensors.items()},
+        **{
+            name: tensor[chosen[name.rpartition("_")[2][0]]]
+            for name, tensor in batch.tensors.items()
+        },
     )

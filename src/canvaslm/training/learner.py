@@ -6,19 +6,20 @@ from torch import Tensor, nn
 
 from canvaslm.model.transformer import Transformer
 from canvaslm.training.data.batch import Batch
-from canvaslm.training.objective import Score, losses
+from canvaslm.training.objective import losses
 
 
 class Learner(nn.Module):
     """A network that answers a batch with its losses: causal, canvas, accuracy.
 
-    `even` does the same work for every batch, as processes that wait for each other must.
+    `recompute` keeps no logits for the gradient; `even` does the same work for every batch, as
+    processes that wait for each other must.
     """
 
-    def __init__(self, model: Transformer, *, score: Score | None, even: bool = False) -> None:
+    def __init__(self, model: Transformer, *, recompute: bool = False, even: bool = False) -> None:
         super().__init__()
-        self.model, self.score, self.even = model, score, even
+        self.model, self.recompute, self.even = model, recompute, even
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        loss = losses(self.model, batch, score=self.score, even=self.even)
+        loss = losses(self.model, batch, recompute=self.recompute, even=self.even)
         return loss.causal, loss.canvas, loss.accuracy

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from canvaslm.adapter.config import TARGETS
@@ -10,7 +9,7 @@ from canvaslm.engine.loading import POCKET
 from canvaslm.errors import TrainingError
 from canvaslm.tasks import LEARNT
 from canvaslm.training.data.tasks import Mixture, Tasks
-from canvaslm.training.optimise.choose import AdamW, MuonAdamW, Optimise
+from canvaslm.training.optimise.choose import AdamW
 from canvaslm.training.optimise.schedule import Trapezoid
 from canvaslm.training.part import LowRank
 from canvaslm.training.recipe import POCKET_BINS, POCKET_MIXTURES, Recipe
@@ -46,10 +45,8 @@ BINS = {"star": {"2x3": 0.25, "3x3": 0.3, "2x5": 0.2, "3x5": 0.15, "5x4": 0.1}}
 """Small graphs come more often: what is learnt on them holds for large ones."""
 
 
-OPTIMISE: Mapping[str, Optimise] = {
-    "star": MuonAdamW(matrix_lr=0.01),
-    "motif": AdamW(lr=2e-3, weight_decay=0.0),
-}
+OPTIMISE = AdamW(lr=2e-3, weight_decay=0.0)
+"""Muon at 0.01 learnt `star` no faster and forgot more: the loss of `json` rose to 0.2."""
 
 
 def rehearsal(every: int) -> tuple[Mixture, ...]:
@@ -81,7 +78,7 @@ def learnt(
         data=Tasks(mixtures=(LESSONS[task], *old), bins=POCKET_BINS | BINS),
         steps=steps,
         seed=seed,
-        optimise=OPTIMISE[task],
+        optimise=OPTIMISE,
         schedule=Trapezoid(warmup=50, decay=0.3),
         save_every=50,
         bfloat16=bfloat16,

@@ -30,7 +30,10 @@ Score = Callable[[Transformer, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Losses:
-    """Mean cross-entropies in nats per token, and the share of canvas tokens guessed right."""
+    """Mean cross-entropies in nats per token, and the share of canvas tokens guessed right.
+
+    `canvas` also holds what doubt costs, where a batch says that it costs anything.
+    """
 
     causal: Tensor
     canvas: Tensor
@@ -56,34 +59,32 @@ def soft_guess(model: Transformer, hidden: Tensor) -> Tensor:
     return model.soften(model.unembed(hidden))
 
 
-def score_again(model: Transformer, hidden: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """`token_losses` whose logits, the largest tensors of all, are not kept for the gradient."""
-    scored: tuple[Tensor, Tensor] = checkpoint(
-        token_losses, model, hidden, target, use_reentrant=False
-    )
-    return scored
+def scoring(certainty: float = 0.0, *, recompute: bool) -> Score:
+    """`token_losses`, or with `certainty` `certain_losses`; `recompute`: the logits, the largest
+    tensors of all, are not kept for the gradient but computed again."""
+    score = partial(certain_losses, certainty=certainty) if certainty else token_losses
+    return partial(checkpoint, score, use_reentrant=False) if recompute else score
 
 
 def losses(
-    model: Transformer, batch: Batch, *, score: Score | None = None, even: bool = False
+    model: Transformer, batch: Batch, *, recompute: bool = False, even: bool = False
 ) -> Losses:
-    """Both losses of one batch, with gradients; `score` is `token_losses` unless it is given.
+    """Both losses of one batch, with gradients.
 
-    `even`: the same passes whatever the batch holds, even those that count nothing.
+    `recompute`: as in `scoring`; `even`: the same passes whatever the batch holds, even those that
+    count nothing.
     """
-    score = score or token_losses
     recorded = RecordingCausal(model.config)
     positions_1N = torch.arange(batch.documents_BN.shape[1], device=batch.documents_BN.device)[None]
     hidden_BND = model.encode(batch.documents_BN, positions_1N, recorded)
-    causal = causal_loss(model, hidden_BND, batch, score, even=even)
+    causal = causal_loss(model, hidden_BND, batch, scoring(recompute=recompute), even=even)
     canvases = len(batch.clean_RL) // len(batch.documents_BN)
     row_R = torch.arange(len(batch.documents_BN)).repeat_interleave(canvases)
     batch = batch.after(partial(guess, model, batch, recorded, row_R))
     soft_RLD = first_guess(model, batch, recorded, row_R, even=even)
     context, positions_RL = reading(recorded.each(canvases), batch, row_R)
     hidden_RLD = model.denoise(batch.noised_RL, soft_RLD, positions_RL, context)
-    if batch.certainty:
-        score = partial(certain_losses, certainty=batch.certainty)
+    score = scoring(batch.certainty, recompute=recompute)
     loss_T, hit_T = score(model, hidden_RLD, batch.clean_RL)
     return Losses(causal, loss_T.mean(), hit_T.float().mean())
 

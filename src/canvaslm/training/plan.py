@@ -54,7 +54,10 @@ class Work:
         if self.scheme is not None and isinstance(self.part, Everything):
             raise ParameterError("weights of few bits cannot learn: plan an adapter, --lora RANK")
         if self.scheme is None and self.dtype != "float32":
-            raise ParameterError(f"a base that is not rounded is float32, got {self.dtype!r}")
+            raise ParameterError(
+                f"a base that is not rounded is float32, got {self.dtype!r}: leave --dtype out, or "
+                "round the base by --lora RANK --quant"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

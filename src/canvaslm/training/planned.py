@@ -11,10 +11,11 @@ from canvaslm.model.config import ModelConfig
 from canvaslm.model.presets import PRESETS, pocket
 from canvaslm.quant.scheme import Scheme, scheme_of
 from canvaslm.training.data.documents import Documents
+from canvaslm.training.data.tasks import Mixture, Tasks
 from canvaslm.training.optimise.choose import AdamW
 from canvaslm.training.part import Everything, Part
 from canvaslm.training.plan import Work
-from canvaslm.training.recipe import Recipe
+from canvaslm.training.recipe import Data, Recipe
 from canvaslm.training.rehearse import Sizes
 from canvaslm.training.rounded import Rounded, Type
 from canvaslm.training.start import Base, Scratch
@@ -58,28 +59,27 @@ def of_checkpoint(checkpoint: Checkpoint) -> Found:
 
 
 def of_recipe(recipe: Recipe, *, dtype: Type | None = None) -> Work:
-    """A recipe's run. Raises TrainingError for a start that is none of this package's."""
-    start, data = recipe.start, recipe.data
+    """A recipe's run. Raises TrainingError for a start whose network is not known here."""
+    start = recipe.start
     scheme: Scheme | None = None
     stored: Mapping[str, int] = {}
-    if isinstance(start, Scratch):
+    if type(start) is Scratch:  # what is made of it has another network
         config = pocket(
             hidden_size=start.hidden_size, layers=start.num_layers, vocab_size=start.vocab_size
         )
     elif isinstance(start, Base | Rounded):
         config, scheme, stored = of_checkpoint(start.checkpoint)
     else:
-        raise TrainingError(f"a run that starts from {start!r} cannot be planned")
+        raise TrainingError(
+            f"a run that starts from {start!r} cannot be planned: start from a checkpoint, or plan "
+            "a preset or a folder alone"
+        )
     if isinstance(start, Rounded) and start.quant is not None:
         scheme, stored = scheme_of(start.quant), {}
-    sizes = Sizes(documents=1, prompt=PROMPT, canvas=config.canvas_length)
-    if isinstance(data, Documents):
-        length = data.canvas_length or config.canvas_length
-        sizes = Sizes(documents=data.documents, prompt=PROMPT, canvas=length, noises=data.noises)
     own = start.dtype if isinstance(start, Rounded) else "float32"
     return Work(
         config=config,
-        sizes=sizes,
+        sizes=sizes_of(recipe.data, config),
         part=recipe.part,
         optimise=recipe.optimise,
         scheme=scheme,
@@ -88,3 +88,25 @@ def of_recipe(recipe: Recipe, *, dtype: Type | None = None) -> Work:
         bfloat16=recipe.bfloat16,
         stored=stored,
     )
+
+
+def sizes_of(data: Data, config: ModelConfig) -> Sizes:
+    """Of the largest micro-batch; of data that do not say it, one document and canvas."""
+    if isinstance(data, Documents):
+        length = data.canvas_length or config.canvas_length
+        return Sizes(documents=data.documents, prompt=PROMPT, canvas=length, noises=data.noises)
+    if isinstance(data, Tasks) and data.mixtures:
+        largest = [size for mixture in data.mixtures for size in sizes_of_mixture(mixture)]
+        return max(largest, key=lambda sizes: sizes.encoded + sizes.denoised)
+    return Sizes(documents=1, prompt=PROMPT, canvas=config.canvas_length)
+
+
+def sizes_of_mixture(mixture: Mixture) -> list[Sizes]:
+    """Its ordinary and its wide micro-batches."""
+    shapes = [mixture.shape(wide=False)]
+    if mixture.wide_share:
+        shapes.append(mixture.shape(wide=True))
+    return [
+        Sizes(documents=count, prompt=PROMPT, canvas=length, noises=mixture.canvases)
+        for count, length in shapes
+    ]

@@ -17,7 +17,7 @@ from canvaslm.training.start import Scratch, Start
 
 
 class Data(Protocol):
-    """What a run learns from: `Tasks` or `Documents`."""
+    """What a run learns from: `Tasks`, `Documents` or another."""
 
     def open(self, tokenizer: Tokenizer, config: ModelConfig, *, seed: int) -> Feed: ...
 

@@ -24,7 +24,7 @@ from canvaslm.model.moe import Experts
 from canvaslm.model.transformer import Transformer
 from canvaslm.training.attend import ReadingCanvas, RecordingCausal
 from canvaslm.training.compiled import recompute
-from canvaslm.training.objective import score_again, token_losses
+from canvaslm.training.objective import scoring
 
 # B documents, N document tokens, P prompt, R canvases, L canvas length, S slots of experts
 
@@ -135,7 +135,7 @@ def step(
     model: Transformer, sizes: Sizes, counter: Counter, *, bfloat16: bool, again: bool
 ) -> Kept:
     """`training.objective.losses` of made-up tokens, and its gradient."""
-    score, rows = score_again if again else token_losses, sizes.documents * sizes.noises
+    score, rows = scoring(recompute=again), sizes.documents * sizes.noises
     counter.most = before = counter.live
     marks = [before]
     documents_BN = torch.zeros(sizes.documents, sizes.prompt + sizes.canvas, dtype=torch.int64)

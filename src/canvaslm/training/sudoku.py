@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from canvaslm.training.optimise.schedule import Trapezoid
 from canvaslm.training.recipe import Recipe
 from canvaslm.training.start import TOKENIZER, Scratch, copy_of
 from canvaslm.training.sudoku_data import Puzzles
+from canvaslm.training.sudoku_stages import LEFT_TO_RIGHT, STAGES, Stage
 from canvaslm.training.sudoku_vocabulary import TEMPLATE, VOCABULARY, draw_map, grid_tokenizer
 from canvaslm.training.vocabulary import tokenizer_files
 
@@ -104,22 +105,19 @@ def sudoku(
     steps: int = 60_000,
     seed: int = 0,
     bfloat16: bool = True,
-    alone: int = 112,
-    documents: int = 8,
+    stages: Sequence[Stage] | None = None,
     own: float = 0.2,
     pinned: float = 0.5,
     left_to_right: bool = False,
     file: str | None = None,
 ) -> Recipe:
-    """A step sees `alone` puzzles on the canvas and `documents` in the prompt, with two canvases
-    each; `own` and `pinned` at 0 are ablations.
+    """`own` and `pinned` at 0 are ablations; `left_to_right` makes the rival.
 
     Muon for matrices and a trapezoid are what taught the embedded model most grids for each one
     seen; the last fifth of the steps lowers the rate.
     """
     data = Puzzles(
-        alone=0 if left_to_right else alone,
-        documents=documents,
+        stages=tuple(stages or (LEFT_TO_RIGHT if left_to_right else STAGES)),
         own_share=0.0 if left_to_right else own,
         pinned_share=pinned,
         left_to_right=left_to_right,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,17 +12,14 @@ from torch import Tensor
 from canvaslm.errors import TrainingError
 from canvaslm.model.config import ModelConfig
 from canvaslm.tasks import Example, Split
-from canvaslm.tasks.sudoku import CLUES, Sudoku
+from canvaslm.tasks.sudoku import Sudoku
 from canvaslm.tasks.sudoku_files import Puzzle, read_puzzles
 from canvaslm.tasks.sudoku_protocol import ALONE, ProtocolSudoku, digits_of, spaced
 from canvaslm.tasks.task import split_of
 from canvaslm.text.tokenizer import Tokenizer
 from canvaslm.training.data.batch import Feed, Micro, control, pad
 from canvaslm.training.sudoku_own import OwnBatch
-
-BINS = {"40+": 0.15, "36-39": 0.15, "30-35": 0.25, "24-29": 0.3, "<24": 0.15}
-HARD = {"40+": 0.05, "36-39": 0.05, "30-35": 0.15, "24-29": 0.35, "<24": 0.4}
-MOST_LOOKS = 4
+from canvaslm.training.sudoku_stages import STAGES, Stage, check, stage_at
 
 # B puzzles, N document tokens, R canvases, L canvas length
 
@@ -32,51 +28,37 @@ MOST_LOOKS = 4
 class Puzzles:
     """Puzzles made here, or those of a file, asked in two ways in every step.
 
-    alone         puzzles whose clues stand on the canvas, and nowhere else
-    documents     puzzles asked in the owner's protocol, each with `canvases` noised canvases
-    pinned_share  those of their canvases whose clues are left clean, too
+    stages        what steps are made of
+    pinned_share  canvases of puzzles in the prompt whose clues are left clean, too
     own_share     canvases noised over the model's own output after one step or two
     causal_share  steps whose encoder reads the answer, too (causal loss)
     left_to_right only the causal loss, on every answer: the rival of the same size
-    bins          share of each bin of clues among the puzzles made here
-    hard_from     step from which on the bins are `hard`, canvases have more noise (t with density
-                  2t), and half of what is sighted is looked at two to four times, not once
     pool          base puzzles that they come from; every one comes in all its symmetric forms
     file          puzzles of a file instead, in all their symmetric forms; those whose grid belongs
                   to the held-out side are left out
     """
 
-    alone: int = 112
-    documents: int = 8
-    canvases: int = 2
+    stages: tuple[Stage, ...] = STAGES
     pinned_share: float = 0.5
     own_share: float = 0.2
     causal_share: float = 0.1
     left_to_right: bool = False
-    bins: Mapping[str, float] = field(default_factory=lambda: dict(BINS))
-    hard: Mapping[str, float] = field(default_factory=lambda: dict(HARD))
-    hard_from: int = 800
     pool: int = 20_000
     held_out_pool: int = 300
     file: str | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("alone", 0), ("hard_from", 0), *((n, 1) for n in COUNTS)):
-            if getattr(self, name) < least:
-                raise TrainingError(f"{name} must be at least {least}, got {getattr(self, name)!r}")
+        check(self.stages)
+        for name in ("pool", "held_out_pool"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"{name} must be at least 1, got {getattr(self, name)!r}")
         for name in ("pinned_share", "own_share", "causal_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise TrainingError(f"{name} must lie in [0, 1], got {getattr(self, name)!r}")
-        for bins in (self.bins, self.hard):
-            if not bins or set(bins) - set(CLUES) or sum(bins.values()) <= 0:
-                raise TrainingError(f"bins are shares of {', '.join(CLUES)}, got {dict(bins)!r}")
 
     def open(self, tokenizer: Tokenizer, config: ModelConfig, *, seed: int) -> Feed:
         """What draws the batches. Raises TaskError for a file that cannot be used."""
         return GridFeed(self, tokenizer, config, seed=seed)
-
-
-COUNTS = ("documents", "canvases", "pool", "held_out_pool")
 
 
 class GridFeed:
@@ -100,35 +82,38 @@ class GridFeed:
 
     def micros(self, step: int) -> list[Micro]:
         """The parts of one step: puzzles in the prompt, and puzzles on the canvas."""
-        return self.parts(str(step), 1.0, split="train", hard=step >= self.puzzles.hard_from)
+        return self.parts(str(step), stage_at(step, self.puzzles.stages))
 
     def held_out(self, count: int) -> list[Micro]:
-        """`count` times both parts, of puzzles whose grids no step has in any form."""
-        parts = (self.parts(f"held out {n}", 1 / count, split="test") for n in range(count))
+        """`count` times both parts of the last stage, of puzzles whose grids no step has in any
+        form."""
+        last = self.puzzles.stages[-1]
+        parts = (
+            self.parts(f"held out {n}", last, share=1 / count, split="test") for n in range(count)
+        )
         return [micro for both in parts for micro in both]
 
-    def parts(self, key: str, weight: float, *, split: Split, hard: bool = False) -> list[Micro]:
+    def parts(
+        self, key: str, stage: Stage, *, share: float = 1.0, split: Split = "train"
+    ) -> list[Micro]:
         """Every canvas counts the same."""
-        puzzles = self.puzzles
-        asked = puzzles.documents * puzzles.canvases
-        share = asked / (asked + puzzles.alone)
+        puzzles, asked = self.puzzles, share * stage.asked_share
         micros = [
             Micro(
                 name="asked",
-                batch=self.asked(key, split=split, hard=hard),
-                canvas_weight=0.0 if puzzles.left_to_right else weight * share,
-                causal_weight=weight,
+                batch=self.asked(key, stage, split=split),
+                canvas_weight=0.0 if puzzles.left_to_right else asked,
+                causal_weight=share,
             )
         ]
-        if puzzles.alone and not puzzles.left_to_right:
-            batch = self.alone(key, split=split, hard=hard)
-            alone = Micro(
-                name="alone", batch=batch, canvas_weight=weight * (1 - share), causal_weight=0.0
+        if stage.alone and not puzzles.left_to_right:
+            alone = self.alone(key, stage, split=split)
+            micros.append(
+                Micro(name="alone", batch=alone, canvas_weight=share - asked, causal_weight=0.0)
             )
-            micros.append(alone)
         return micros
 
-    def asked(self, key: str, *, split: Split = "train", hard: bool = False) -> OwnBatch:
+    def asked(self, key: str, stage: Stage, *, split: Split = "train") -> OwnBatch:
         """Puzzles in the prompt: documents, canvases, and all chance that these take.
 
         Where the encoder reads the answer, too, documents carry the causal loss.
@@ -136,7 +121,7 @@ class GridFeed:
         puzzles = self.puzzles
         rng, generator = chance(f"{self.seed}/{key}")
         read = puzzles.left_to_right or rng.random() < puzzles.causal_share
-        examples = [self.draw(rng, split=split, hard=hard) for _ in range(puzzles.documents)]
+        examples = [self.draw(rng, stage, split=split) for _ in range(stage.documents)]
         prompts = [self.prompt(example.prompt) for example in examples]
         clean = [self.answer(example) for example in examples]
         documents = [p + c if read else p for p, c in zip(prompts, clean, strict=True)]
@@ -145,23 +130,22 @@ class GridFeed:
         place_N = torch.arange(documents_BN.shape[1])
         ends_B = torch.tensor([len(d) for d in documents])
         causal_BN = (place_N >= prefix_B[:, None]) & (place_N < ends_B[:, None])
-        canvases = 1 if puzzles.left_to_right else puzzles.canvases
-        clean_RL, clue_RL = self.grids(examples, canvases=canvases)
+        clean_RL, clue_RL = self.grids(examples, canvases=stage.canvases)
         pinned_R1 = torch.rand(len(clean_RL), 1, generator=generator) < puzzles.pinned_share
         return self.noised(
-            clean_RL, clue_RL & pinned_R1, generator, hard=hard,
+            clean_RL, clue_RL & pinned_R1, stage, generator,
             documents_BN=documents_BN, causal_BN=causal_BN, prefix_B=prefix_B,
         )  # fmt: skip
 
-    def alone(self, key: str, *, split: Split = "train", hard: bool = False) -> OwnBatch:
+    def alone(self, key: str, stage: Stage, *, split: Split = "train") -> OwnBatch:
         """Puzzles on the canvas: all of them answer one short prompt, so it is encoded once."""
         rng, generator = chance(f"{self.seed}/{key}/alone")
-        examples = [self.draw(rng, split=split, hard=hard) for _ in range(self.puzzles.alone)]
+        examples = [self.draw(rng, stage, split=split) for _ in range(stage.alone)]
         document_1N = torch.tensor([self.prompt(ALONE)])
         return self.noised(
             *self.grids(examples, canvases=1),
+            stage,
             generator,
-            hard=hard,
             documents_BN=document_1N,
             causal_BN=torch.zeros_like(document_1N, dtype=torch.bool),
             prefix_B=torch.tensor([document_1N.shape[1]]),
@@ -182,20 +166,18 @@ class GridFeed:
             clue_BL.bool().repeat_interleave(canvases, dim=0),
         )
 
-    def draw(self, rng: random.Random, *, split: Split, hard: bool = False) -> Example:
+    def draw(self, rng: random.Random, stage: Stage, *, split: Split) -> Example:
         if self.given is not None and split == "train":
             return disguised(rng.choice(self.given), rng)
-        bins = self.puzzles.hard if hard else self.puzzles.bins
-        bin = rng.choices(list(bins), weights=list(bins.values()))[0]
+        bin = rng.choices(list(stage.bins), weights=list(stage.bins.values()))[0]
         return self.task.sample(rng, split=split, bin=bin)
 
     def noised(
         self,
         clean_RL: Tensor,
         kept_RL: Tensor,
+        stage: Stage,
         generator: torch.Generator,
-        *,
-        hard: bool,
         **rest: Any,
     ) -> OwnBatch:
         """Replace what is not kept with probability t by any token of all."""
@@ -205,15 +187,15 @@ class GridFeed:
             return torch.rand(*shape, generator=generator)
 
         among_RL, t_R1 = uniform(*clean_RL.shape), uniform(rows, 1) * 0.999 + 0.001
-        fresh_RL = (among_RL < (t_R1.sqrt() if hard else t_R1)) & ~kept_RL
+        fresh_RL = (among_RL < t_R1 ** (1 / stage.noise)) & ~kept_RL
         random_RL = torch.randint(self.tokenizer.vocab_size, clean_RL.shape, generator=generator)
         share, twice = self.puzzles.own_share, uniform(rows) < 0.5
         own_R = torch.where(uniform(rows) < share, 1 + twice.long(), 0)
         sighted_R, uniform_RL = uniform(rows) < 0.5, uniform(*clean_RL.shape)
         looks_R = torch.zeros(rows, dtype=torch.int64)
-        if hard:
+        if stage.looks > 1:
             several_R = sighted_R & (uniform(rows) < 0.5)
-            looks_R = torch.randint(2, MOST_LOOKS + 1, (rows,), generator=generator) * several_R
+            looks_R = torch.randint(2, stage.looks + 1, (rows,), generator=generator) * several_R
         return OwnBatch(
             **rest,
             clean_RL=clean_RL,

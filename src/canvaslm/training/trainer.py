@@ -19,7 +19,6 @@ from canvaslm.training.data.batch import Micro
 from canvaslm.training.diverged import diverged
 from canvaslm.training.group import Alone, Group
 from canvaslm.training.learner import Learner
-from canvaslm.training.objective import score_again
 from canvaslm.training.optimise.average import Average
 from canvaslm.training.optimise.choose import Adafactor
 from canvaslm.training.recipe import Recipe
@@ -67,9 +66,9 @@ class Trainer:
     def spread(self) -> None:
         """Hand the network to the group, and find what learns in what came of it."""
         names = {id(parameter): name for name, parameter in self.model.named_parameters()}
-        score = score_again if self.recipe.recompute else None
         even = not isinstance(self.group, Alone)
-        self.learner = self.group.spread(Learner(self.model, score=score, even=even))
+        learner = Learner(self.model, recompute=self.recipe.recompute, even=even)
+        self.learner = self.group.spread(learner)
         now = dict(self.model.named_parameters())
         self.parameters = {key: now[names[id(p)]] for key, p in self.parameters.items()}
 

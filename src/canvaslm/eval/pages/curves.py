@@ -40,7 +40,7 @@ _DARK = {
     "ar": "#f08a5d",
     "rival": "#c08be6",
 }
-_WIDE, _HIGH = 3.2, 2.6
+_WIDE, _HIGH, _PAD = 3.2, 2.6, 0.12  # inches
 
 
 def draw(document: Mapping[str, Any], file: Path) -> None:
@@ -73,8 +73,9 @@ def laid_out(panels: Sequence[Panel]) -> Any:
     across = {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
     down = -(-len(panels) // across)
     figure = import_module("matplotlib.figure").Figure(
-        figsize=(_WIDE * across, _HIGH * down + 0.6), layout="constrained"
+        figsize=(_WIDE * across + 0.2, _HIGH * down + 0.8), layout="constrained"
     )
+    figure.get_layout_engine().set(w_pad=_PAD, h_pad=_PAD)
     grid = figure.subplots(down, across, sharey=True, squeeze=False)
     places = list(grid.flat)
     for axes, panel in zip(places, panels, strict=False):
@@ -111,8 +112,9 @@ def fill(axes: Any, panel: Panel) -> None:
         scores = [100 * point["score"] for point in points]
         axes.plot(steps, scores, color=_LIGHT[colour], marker="o", markersize=4, label=label)
         if steps[0] == 1:
-            shot = axes.plot([1], scores[:1], "D", color=_LIGHT[colour], markersize=8)[0]
-            shot.set(label="one shot", clip_on=False)
+            axes.plot([1], scores[:1], "D", color=_LIGHT[colour], markersize=8, clip_on=False)
+    if any(points[0]["steps"] == 1 for _, points in ways):
+        axes.plot([], [], "D", color=_LIGHT["quiet"], markersize=8, label="one shot")
     for (colour, style), (label, point) in zip(
         (("ar", ":"), ("rival", "--")), panel["left to right"].items(), strict=False
     ):

@@ -198,15 +198,15 @@ def legend(x: float, y: float) -> str:
     parts = [f'<g transform="translate({x} {y})">']
     parts.append('<rect class="given" width="14" height="14"/>')
     parts.append('<text class="quiet" x="19" y="11.5" font-size="12">clue</text>')
-    for start, kind, name in ((58, "r", "right"), (176, "w", "wrong")):
+    for start, kind, name in ((60, "r", "right"), (164, "w", "wrong")):
         for level, opacity in enumerate(_FAINT):
             parts.append(
-                f'<rect class="{kind}" fill-opacity="{opacity}" x="{start + 14 * level}" '
-                'width="14" height="14"/>'
+                f'<rect class="{kind}" fill-opacity="{opacity}" x="{start + 11 * level}" '
+                'width="11" height="14"/>'
             )
         parts.append(
-            f'<text class="quiet" x="{start + 14 * LEVELS + 5}" y="11.5" font-size="12">{name}'
+            f'<text class="quiet" x="{start + 11 * LEVELS + 5}" y="11.5" font-size="12">{name}'
             "</text>"
         )
-    parts.append('<text class="quiet" x="298" y="11.5" font-size="12">faint: unsure</text></g>')
+    parts.append('<text class="quiet" x="274" y="11.5" font-size="12">faint: unsure</text></g>')
     return "".join(parts)

@@ -58,6 +58,18 @@ class Mixture:
         for name in ("wide_share", "causal_share", "pinned_share", "suffix_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise TrainingError(f"{name} must lie in [0, 1], got {getattr(self, name)!r}")
+        if not 0 <= self.phase < self.every:
+            raise TrainingError(
+                f"phase must lie in [0, every), or no step has the mixture: got {self.phase!r} "
+                f"with every={self.every!r}"
+            )
+
+    def shape(self, *, wide: bool) -> tuple[int, int]:
+        """Documents, and tokens of a canvas; `wide`: as many tokens, in fewer and whole ones."""
+        if not wide:
+            return self.documents, self.canvas_length
+        count = self.documents * self.canvas_length // self.wide_length
+        return max(1, count), self.wide_length
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,9 +121,7 @@ class Corpus:
     def batch(self, mixture: Mixture, *, key: str, split: Split = "train") -> Batch:
         rng = random.Random(f"{self.seed}/{key}")
         generator = torch.Generator().manual_seed(rng.getrandbits(63))
-        count, length = mixture.documents, mixture.canvas_length
-        if rng.random() < mixture.wide_share:  # as many tokens, in fewer and whole canvases
-            count, length = max(1, count * length // mixture.wide_length), mixture.wide_length
+        count, length = mixture.shape(wide=rng.random() < mixture.wide_share)
         examples = [self.draw(mixture, rng, split=split) for _ in range(count)]
         whole = rng.random() < mixture.causal_share
         return self.assemble(examples, length, mixture, generator, whole=whole)

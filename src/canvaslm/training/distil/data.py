@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -58,6 +58,16 @@ class Fewer:
                 "walked canvases begin as pure noise, so nothing on them is given: leave "
                 "pinned_share and suffix_share of their mixtures 0"
             )
+        if self.sampler.skip is not None or self.sampler.hold is not None:
+            raise TrainingError(
+                "a walk computes all positions in every pass and holds none: leave skip and hold "
+                f"of the sampler None, got {self.sampler.skip!r} and {self.sampler.hold!r}"
+            )
+        if unused := set(self.taught) - {task for mixture in self.walked for task in mixture.tasks}:
+            raise TrainingError(
+                f"answers to {', '.join(sorted(unused))} are never learnt, as no walked mixture "
+                "has that task: add one, or leave the file out"
+            )
 
     def open(self, tokenizer: Tokenizer, config: ModelConfig, *, seed: int) -> Feed:
         """What draws the batches. Raises TrainingError for a teacher's file that cannot be used."""
@@ -99,18 +109,16 @@ class FewerFeed:
             random.Random(f"{self.seed}/{key}/walk").getrandbits(63)
         )
 
-        def integers(most: int) -> torch.Tensor:
-            return torch.randint(most, (len(batch.clean_RL),), generator=generator)
+        def integers(below: int) -> torch.Tensor:
+            return torch.randint(below, (len(batch.clean_RL),), generator=generator)
 
-        settings: dict[str, Any] = batch.tensors
-        walked = WalkedBatch(
-            **settings, seed_R=integers(2**62), steps_R=integers(self.data.passes + 1),
-            rules=self.rules,
-        )  # fmt: skip
-        return Micro(
-            name=f"{name_of(mixture)}, walked",
-            batch=replace(walked, sighted_R=torch.zeros_like(batch.sighted_R)),
-        )
+        settings: dict[str, Any] = batch.tensors | {
+            "seed_R": integers(2**62),
+            "steps_R": integers(self.data.passes + 1),
+            "sighted_R": torch.zeros_like(batch.sighted_R),
+        }
+        walked = WalkedBatch(**settings, rules=self.rules)
+        return Micro(name=f"{name_of(mixture)}, walked", batch=walked)
 
     def held_out(self, count: int) -> list[Micro]:
         """Ordinary micro-batches of the test split."""

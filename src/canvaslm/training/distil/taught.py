@@ -14,7 +14,7 @@ from canvaslm import tasks
 from canvaslm.engine.lm import LM
 from canvaslm.engine.params import Mode, Params
 from canvaslm.errors import TrainingError
-from canvaslm.tasks import Example, Score
+from canvaslm.tasks import Example, Score, Task
 from canvaslm.training.files import append_line, write_text
 
 Verdict = Literal["right", "valid", "wrong"]
@@ -24,6 +24,7 @@ Taught = Mapping[str, Sequence[Example]]
 Progress = Callable[[int, int], None]
 
 WELL_FORMED = ("compiles", "valid")
+FIELDS = {*Example.__dataclass_fields__, "given", "verdict"}
 
 
 def teach(
@@ -40,14 +41,16 @@ def teach(
 
     Example i and the seed of its answer depend on (task, seed, i) alone; what the file holds is not
     asked again. `mode` is how the teacher takes its many steps: canvas by canvas, or token by token
-    with the same weights. `progress` is called with lines there are, and answers kept.
+    with the same weights. `progress` is called with lines there are, and answers kept. Raises
+    TrainingError for a file of another task or seed.
     """
     maker = tasks.get(task)
     mend(path)
     known = lines(path) if path.exists() else []
+    check_same(known, maker, path, seed=seed)
     kept = sum(line["verdict"] != "wrong" for line in known)
     for number in range(len(known), count):
-        example = maker.sample(random.Random(f"{task}/{seed}/{number}"), split="train")
+        example = question(maker, seed, number)
         text = lm.generate(example.prompt, params=Params(seed=number), mode=mode).text
         verdict = judge(maker.score(example, text))
         kept += verdict != "wrong"
@@ -55,6 +58,19 @@ def teach(
         append_line(path, json.dumps(line))
         if progress is not None:
             progress(number + 1, kept)
+
+
+def question(maker: Task, seed: int, number: int) -> Example:
+    return maker.sample(random.Random(f"{maker.name}/{seed}/{number}"), split="train")
+
+
+def check_same(known: Sequence[Mapping[str, str]], maker: Task, path: Path, *, seed: int) -> None:
+    """Raise TrainingError if the last answer is to another question than it would be here."""
+    if known and known[-1]["prompt"] != question(maker, seed, len(known) - 1).prompt:
+        raise TrainingError(
+            f"{path} was begun with another seed or task than {seed} and {maker.name}: go on with "
+            "that, or choose another file"
+        )
 
 
 def mend(path: Path) -> None:
@@ -75,12 +91,12 @@ def read_taught(path: str, *, task: str) -> list[Example]:
     as the teacher wrote them. Raises TrainingError if there are none, or the file is none."""
     found = []
     for line in lines(Path(path)):
-        fields = {name: line[name] for name in Example.__dataclass_fields__}
+        example = {name: line[name] for name in Example.__dataclass_fields__}
         if line["verdict"] == "valid":
-            fields["answer"] = line["given"]
+            example["answer"] = line["given"]
         if line["verdict"] != "wrong":
-            found.append(Example(**fields))
-    if not found or any(example.task != task for example in found):
+            found.append(Example(**example))
+    if not found or any(one.task != task for one in found):
         raise TrainingError(f"{path} holds no answers of a teacher to {task} that could be learnt")
     return found
 
@@ -89,11 +105,11 @@ def lines(path: Path) -> list[dict[str, str]]:
     """All lines. Raises TrainingError for a file that is none of a teacher's."""
     try:
         found = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        if all(line["verdict"] in get_args(Verdict) and "given" in line for line in found):
+        if all(line["verdict"] in get_args(Verdict) and line.keys() >= FIELDS for line in found):
             return found
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(f"{path} holds no answers of a teacher: {error}") from error
-    raise TrainingError(f"{path} holds no answers of a teacher: a verdict in it is unknown")
+    raise TrainingError(f"{path} holds no answers of a teacher: a field or verdict is unknown")
 
 
 def fingerprint(taught: Taught) -> str:

@@ -84,13 +84,11 @@ class Walk:
             for row, steps in enumerate(self.steps)
             if steps
         ]
-        lane = Lane(Looking(self.guess), seats, self.draws, 0) if seats else None
-        step = 0
-        while lane is not None:
+        if not seats:
+            return
+        lane, step = Lane(Looking(self.guess), seats, self.draws, 0), 1
+        while lane.prepare(self.take(lane, step)):
             step += 1
-            arrived = self.take(lane, step)
-            if not lane.prepare(arrived):
-                return
 
     def take(self, lane: Lane, step: int) -> list[bool]:
         """One step of all that are on their way; which of them go no further."""
