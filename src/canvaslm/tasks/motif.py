@@ -1,9 +1,9 @@
-"""A protein-like sequence with gaps in which given motifs must stand: fill it in.
+"""A protein-like sequence with gaps at which given motifs must hold: fill it in.
 
 Motifs are patterns of PROSITE. A prompt names them and shows the sequence, in which the residues
-of the first motif are written 1, those of the second 2. Many answers are right: all that keep
-length and shown residues and match each pattern at its place. A zinc finger has gaps of variable
-size, so where its histidines may stand depends on where its cysteines do.
+that the first motif decides are written 1, those of the second 2. Many answers are right: all that
+keep length and shown residues and match each pattern at its place. A zinc finger has gaps of
+variable size, so where its histidines stand says nothing about where its cysteines do.
 """
 
 import random
@@ -56,8 +56,8 @@ SHORT = (
 """PS00001, 5, 6, 8, 9, 16 and 17 of PROSITE; the finger is PS00028."""
 
 LENGTH = 36
-ANCHORS = 0.3
-"""Share of a finger's free residues that are shown."""
+DECIDED = 8
+"""An element of a pattern that allows so many residues or fewer is a gap; others are shown."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -157,7 +157,7 @@ def write(places: Sequence[Place], rng: random.Random) -> tuple[str, str]:
             break
     shown = list(text)
     for number, place in enumerate(places, start=1):
-        hidden = hide(place, rng)
+        hidden = hide(place)
         shown[place.start : place.end] = [
             str(number) if gone else residue
             for gone, residue in zip(hidden, text[place.start : place.end], strict=True)
@@ -175,13 +175,20 @@ def instance(place: Place, rng: random.Random) -> list[str]:
     return found
 
 
-def hide(place: Place, rng: random.Random) -> list[bool]:
-    """Which residues of a motif are not shown: all, but for some free ones of a finger."""
+def hide(place: Place) -> list[bool]:
+    """Which residues of a motif are gaps: those that it decides."""
     hidden: list[bool] = []
     for (allowed, _, _), size in zip(elements(place.pattern), place.sizes, strict=True):
-        anchored = place.pattern == FINGER and len(allowed) == len(RESIDUES)
-        hidden += [not (anchored and rng.random() < ANCHORS) for _ in range(size)]
+        hidden += [len(allowed) <= DECIDED] * size
     return hidden
+
+
+def margins(pattern: str) -> tuple[int, int]:
+    """Residues of a motif before its first gap and after its last; no pattern varies there."""
+    parts = elements(pattern)
+    gaps = [index for index, (allowed, _, _) in enumerate(parts) if len(allowed) <= DECIDED]
+    before = sum(most for _, _, most in parts[: gaps[0]])
+    return before, sum(most for _, _, most in parts[gaps[-1] + 1 :])
 
 
 def read(prompt: str) -> tuple[list[tuple[str, int, int]], str]:
@@ -190,5 +197,7 @@ def read(prompt: str) -> tuple[list[tuple[str, int, int]], str]:
     motifs = []
     words = legend.split(" ")[1:]
     for number, pattern in zip(words[::2], words[1::2], strict=True):
-        motifs.append((pattern, shown.index(number), shown.rindex(number) + 1))
+        before, after = margins(pattern)
+        span = shown.index(number) - before, shown.rindex(number) + 1 + after
+        motifs.append((pattern, *span))
     return motifs, shown
