@@ -137,7 +137,9 @@ def test_what_would_be_refused_is_refused_before_a_text_is_read(
 
 ENDED = """
 import os, signal, sys
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may be deaf to it
+# whoever runs the tests may be deaf to them
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from canvaslm.cli.app import main
 from canvaslm.engine.quantised.rounder import Rounder
 taken = []

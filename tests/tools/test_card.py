@@ -24,7 +24,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = start.config(start.tokenizer(place / "run", seed=0))
     settings = {"max_denoising_steps": 2, "eos_token_id": list(config.eos_ids)}
     new_checkpoint(config, place / "grids", generation=settings, extra_files=files)
-    data = {"kind": "Puzzles", "documents": 3, "alone": 7}
+    early = {"since": 0, "documents": 3, "alone": 7}
+    late = {"since": 6, "documents": 10, "alone": 0}
+    data = {"kind": "Puzzles", "stages": [early, late]}
     recipe = {"kind": "Recipe", "name": "sudoku", "seed": 5, "data": data}
     (place / "run" / "recipe.json").write_text(json.dumps(recipe))
     (place / "run" / "log.jsonl").write_text('{"step": 0, "seconds": 1800}\n{"step": 9.0}\n')

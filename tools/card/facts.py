@@ -86,8 +86,13 @@ def views(recipe: Json, steps: int) -> int | None:
     data = recipe.get("data", {})
     if not isinstance(data, dict) or data.get("kind") != "Puzzles":
         return None
-    asked = data.get("documents", 0) * data.get("accumulate", 1)
-    return int(steps * (asked + data.get("alone", 0)))
+    stages = data["stages"]
+    ends = [stage["since"] for stage in stages[1:]] + [steps]
+    shown = (
+        max(0, min(end, steps) - stage["since"]) * (stage["documents"] + stage["alone"])
+        for stage, end in zip(stages, ends, strict=True)
+    )
+    return int(sum(shown))
 
 
 def shown(path: Path) -> str:
