@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from canvaslm.model.config import ModelConfig
 from canvaslm.tasks import Example, Split
 from canvaslm.tasks.sudoku import Sudoku
 from canvaslm.tasks.sudoku_files import Puzzle, read_puzzles
+from canvaslm.tasks.sudoku_grid import random_symmetry
 from canvaslm.tasks.sudoku_protocol import ALONE, ProtocolSudoku, digits_of, spaced
 from canvaslm.tasks.task import split_of
 from canvaslm.text.tokenizer import Tokenizer
@@ -225,8 +227,6 @@ def from_file(path: str) -> list[Puzzle]:
 
 
 def hash_of(puzzles: list[Puzzle]) -> int:
-    from hashlib import blake2b
-
     digest = blake2b(digest_size=8)
     for puzzle in puzzles:
         digest.update(bytes(puzzle.cells) + bytes(puzzle.solution))
@@ -235,8 +235,6 @@ def hash_of(puzzles: list[Puzzle]) -> int:
 
 def disguised(puzzle: Puzzle, rng: random.Random) -> Example:
     """The puzzle in a random one of its symmetric forms."""
-    from canvaslm.tasks.sudoku_grid import random_symmetry
-
     source, digits = random_symmetry(rng)
     example = puzzle.example()
     return Example(
