@@ -9,23 +9,27 @@ import pytest
 
 import canvaslm.tasks.sudoku
 from canvaslm.errors import TaskError
-from canvaslm.tasks import LEARNT, TASKS, Example, Split, Task, get, split_of
+from canvaslm.tasks import FORMS, LEARNT, TASKS, Example, Split, Task, get, split_of
 from canvaslm.tasks.code import Code
 from canvaslm.tasks.sudoku import Sudoku
+from canvaslm.tasks.sudoku_protocol import ProtocolSudoku
 
 LIBRARY = Path(canvaslm.tasks.sudoku.__file__).parents[1]  # a small stand-in for the real one
 
 
 def small(name: str) -> Task:
     """The task, with pools that are quick to build."""
+    puzzles = Sudoku(train_pool=24, test_pool=8)
     if name == "sudoku":
-        return Sudoku(train_pool=24, test_pool=8)
+        return puzzles
+    if name == "sudoku-protocol":
+        return ProtocolSudoku(puzzles=puzzles)
     if name == "code":
         return Code(library=LIBRARY)
     return get(name)
 
 
-@pytest.fixture(params=(*TASKS, *LEARNT))
+@pytest.fixture(params=(*TASKS, *FORMS, *LEARNT))
 def task(request: pytest.FixtureRequest) -> Task:
     return small(request.param)
 
@@ -36,7 +40,7 @@ def samples(task: Task, split: Split, count: int, seed: int = 1) -> list[Example
 
 
 def test_every_name_leads_to_its_task() -> None:
-    names = (*TASKS, *LEARNT)
+    names = (*TASKS, *FORMS, *LEARNT)
     assert [get(name).name for name in names] == list(names)
 
 

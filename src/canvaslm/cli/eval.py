@@ -19,7 +19,7 @@ from canvaslm.cli import (
 )
 from canvaslm.cli.groups import grouped
 from canvaslm.errors import ParameterError
-from canvaslm.tasks import LEARNT, TASKS
+from canvaslm.tasks import FORMS, LEARNT, TASKS
 
 ALL = "all"
 
@@ -83,7 +83,7 @@ def _named(task: str, more: list[str]) -> list[str]:
     return list(dict.fromkeys([task, *more]))
 
 
-for _task in (*TASKS, *LEARNT, ALL):
+for _task in (*TASKS, *FORMS, *LEARNT, ALL):
     app.command(
         _task,
         help=f"Right answers on {'all tasks' if _task == ALL else _task}, by bin, with steps per "

@@ -11,6 +11,7 @@ _HOMES = {
     "ask": ("ask", "Ask"),
     "json": ("records", "Records"),
     "code": ("code", "Code"),
+    "sudoku-protocol": ("sudoku_protocol", "ProtocolSudoku"),
     "star": ("star", "Star"),
     "motif": ("motif", "Motif"),
 }
@@ -18,7 +19,10 @@ _HOMES = {
 LEARNT: tuple[str, ...] = ("star", "motif")
 """Tasks that the embedded model has not seen: adapters teach them."""
 
-TASKS: tuple[str, ...] = tuple(name for name in _HOMES if name not in LEARNT)
+FORMS: tuple[str, ...] = ("sudoku-protocol",)
+"""The same in a form that other models are asked in: Sudokus as 81 digits apart."""
+
+TASKS: tuple[str, ...] = tuple(name for name in _HOMES if name not in (*LEARNT, *FORMS))
 """Tasks that the embedded model was trained on."""
 
 
@@ -31,4 +35,4 @@ def get(name: str) -> Task:
     return task
 
 
-__all__ = ["LEARNT", "TASKS", "Example", "Score", "Split", "Task", "get", "split_of"]
+__all__ = ["FORMS", "LEARNT", "TASKS", "Example", "Score", "Split", "Task", "get", "split_of"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from canvaslm.tasks.sudoku import CLUES, Sudoku
-from canvaslm.tasks.task import Example, Score, Split
+from canvaslm.tasks.task import Example, Score, Split, check_request
 
 OWNER_BINS: Mapping[str, tuple[int, int]] = {
     "easy": (40, 81),
@@ -56,6 +56,7 @@ class ProtocolSudoku:
 
     def sample(self, rng: random.Random, *, split: Split, bin: str | None = None) -> Example:
         """A puzzle of `bin`; TaskError: no such split or bin."""
+        check_request(self, split=split, bin=bin)
         drawn = self.puzzles.sample(rng, split=split, bin=bin)
         return Example(
             task=self.name,
