@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from canvaslm.engine.loading import POCKET
 from canvaslm.training.data.tasks import Mixture
@@ -13,61 +14,22 @@ from canvaslm.training.optimise.schedule import Trapezoid
 from canvaslm.training.recipe import POCKET_BINS, POCKET_MIXTURES, Recipe
 from canvaslm.training.start import Base
 
+
+def walked(task: str, **shape: Any) -> Mixture:
+    """Canvases of one task, and no causal loss beside them."""
+    return Mixture(tasks={task: 1.0}, causal_share=0.0, causal_prompt=False, **shape)
+
+
 WALKED = (
-    Mixture(
-        tasks={"sudoku": 1.0},
-        documents=12,
-        canvases=2,
-        canvas_length=96,
-        wide_share=0.12,
-        causal_share=0.0,
-        causal_prompt=False,
-        every=2,
+    walked("sudoku", documents=12, canvases=2, canvas_length=96, wide_share=0.12, every=2),
+    walked("json", documents=8, canvases=3, canvas_length=64, wide_share=0.2, every=4, phase=1),
+    walked("scenes", documents=6, canvases=3, canvas_length=128, wide_share=0.2, every=4, phase=3),
+    walked(
+        "code", documents=8, canvases=2, canvas_length=96,
+        wide_share=0.5, wide_length=256, every=4, phase=1,
     ),
-    Mixture(
-        tasks={"json": 1.0},
-        documents=8,
-        canvases=3,
-        canvas_length=64,
-        wide_share=0.2,
-        causal_share=0.0,
-        causal_prompt=False,
-        every=4,
-        phase=1,
-    ),
-    Mixture(
-        tasks={"scenes": 1.0},
-        documents=6,
-        canvases=3,
-        canvas_length=128,
-        wide_share=0.2,
-        causal_share=0.0,
-        causal_prompt=False,
-        every=4,
-        phase=3,
-    ),
-    Mixture(
-        tasks={"code": 1.0},
-        documents=8,
-        canvases=2,
-        canvas_length=96,
-        wide_share=0.5,
-        wide_length=256,
-        causal_share=0.0,
-        causal_prompt=False,
-        every=4,
-        phase=1,
-    ),
-    Mixture(
-        tasks={"ask": 1.0},
-        documents=4,
-        canvas_length=256,
-        causal_share=0.0,
-        causal_prompt=False,
-        every=8,
-        phase=3,
-    ),
-)
+    walked("ask", documents=4, canvas_length=256, every=8, phase=3),
+)  # fmt: skip
 """What is walked: code often on a whole canvas, as its end tokens are what stays in doubt."""
 
 CALM = 3
