@@ -47,7 +47,7 @@ def say(text: str) -> None:
 
 def agree(work: str, given: argparse.Namespace) -> Json:
     """Losses of both in float32, step by step, from the same weights."""
-    both: dict[str, Side] = {OURS: Ours(precision="no", compiled=False), "transformers": Way()}
+    both: dict[str, Side] = {OURS: Ours(precision="no"), "transformers": Way()}
     losses = {}
     with runners(both, work, threads=given.threads) as running:
         for name, runner in running.items():
@@ -172,10 +172,10 @@ def sides(ways: Sequence[Json]) -> dict[str, Side]:
     if timed and (best := Way(**min(timed, key=lambda one: one["cpu"])["way"])) not in plain:
         plain.append(best)
     ours: dict[str, Side] = {
-        OURS: Ours(precision="bf16", compiled=True),
-        f"{OURS}, not compiled": Ours(precision="bf16", compiled=False),
+        OURS: Ours(precision="bf16"),
+        f"{OURS}, as written": Ours(precision="bf16", way="plain"),
     }
-    return ours | {f"transformers, {way.name}": way for way in plain}
+    return ours | {f"transformers + accelerate: {way.name}": way for way in plain}
 
 
 def main() -> None:

@@ -38,9 +38,11 @@ class Way:
 
     @property
     def name(self) -> str:
-        parts = [self.precision, self.attention, self.experts]
-        parts += ["compiled"] if self.compiled else []
-        return ", ".join([*parts, *([] if self.chosen_rows else ["guess for all"])])
+        """In words, with the values of `attn_implementation` and `set_experts_implementation`."""
+        products = "float32" if self.precision == "no" else "products in bfloat16"
+        parts = [products, f"attention `{self.attention}`", f"experts `{self.experts}`"]
+        parts += ["compiled" if self.compiled else "not compiled"]
+        return ", ".join([*parts, *([] if self.chosen_rows else ["first guess for all canvases"])])
 
 
 class Peer:

@@ -15,21 +15,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from train_peer import Peer, Way
+from train_peer import Peer
+from train_peer import Way as Setup
 
 from canvaslm.engine.loading import POCKET
 from canvaslm.tasks import get
-from canvaslm.training.compiled import can_compile, keep_memory
+from canvaslm.training.compiled import keep_memory
 from canvaslm.training.data.batch import Feed, Micro
 from canvaslm.training.data.documents import Documents
 from canvaslm.training.data.sources import Chats
 from canvaslm.training.data.tasks import Mixture, Tasks
+from canvaslm.training.group import Alone
 from canvaslm.training.optimise.choose import AdamW
 from canvaslm.training.optimise.schedule import Constant
 from canvaslm.training.recipe import Recipe
 from canvaslm.training.speed import operations
 from canvaslm.training.start import Base
 from canvaslm.training.trainer import Trainer
+from canvaslm.training.way import Way, quickest
 
 OURS = "canvaslm"
 RATE, CLIP = 1e-4, 1.0
@@ -41,10 +44,10 @@ class Ours:
     """How our trainer runs."""
 
     precision: Literal["no", "bf16"]
-    compiled: bool
+    way: Way | None = None  # the quickest
 
 
-Side = Ours | Way
+Side = Ours | Setup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,8 +218,9 @@ def trainer_of(side: Ours, data: Tasks | Documents) -> tuple[Any, Feed, Any]:
     chosen = recipe(data, bfloat16=side.precision == "bf16")
     tokenizer = chosen.start.tokenizer(Path(), seed=0)
     keep_memory()
-    compiled = side.compiled and can_compile()
-    trainer = Trainer(chosen, tokenizer, device=torch.device("cpu"), compiled=compiled)
+    place = torch.device("cpu")
+    way = side.way or quickest(chosen, place, Alone())
+    trainer = Trainer(chosen, tokenizer, device=place, way=way)
     feed, given = trainer.feed, Given()
     trainer.feed = given
 
@@ -227,7 +231,7 @@ def trainer_of(side: Ours, data: Tasks | Documents) -> tuple[Any, Feed, Any]:
     return step, feed, trainer.model.config
 
 
-def peer_of(way: Way, data: Tasks | Documents) -> tuple[Any, Feed, Any]:
+def peer_of(way: Setup, data: Tasks | Documents) -> tuple[Any, Feed, Any]:
     chosen = recipe(data, bfloat16=False)
     tokenizer = chosen.start.tokenizer(Path(), seed=0)
     config = Base(str(POCKET)).checkpoint.config

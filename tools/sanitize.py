@@ -17,6 +17,7 @@ from canvaslm.kernels import build
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 OTHERS = ("test_pool.py", "test_build.py", "test_sanitizers.py", "amx")  # not of the libraries
+TRAINING = ("tests/training/test_fused_rows.py", "tests/training/test_fused_attention.py")
 
 
 def preloaded(cxx: str) -> list[str]:
@@ -48,11 +49,14 @@ def main() -> int:
         around = environment(cxx, folder)
         command = [sys.executable, "-m", "canvaslm.kernels.build", "--", *FLAGS]
         subprocess.run(command, check=True, env=os.environ | {"CANVASLM_LIBRARIES": folder})
-        tests = [f"--ignore=tests/kernels/{name}" for name in OTHERS] + ["tests/kernels"]
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+        left_out = [f"--ignore=tests/kernels/{name}" for name in OTHERS]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *left_out]
         workers = ["-n", "auto", "--maxprocesses=4", "--dist=loadfile"]
         done = subprocess.run(
-            [*command, *workers, *sys.argv[1:]], cwd=ROOT, check=False, env=around
+            [*command, "tests/kernels", *TRAINING, *workers, *sys.argv[1:]],
+            cwd=ROOT,
+            check=False,
+            env=around,
         )
         return done.returncode
 

@@ -24,12 +24,43 @@ def test_a_file_is_measured_in_both_kinds_of_bins(
         done = run(*asked, *more, "--json")
         assert done.code == 0, done.err
         document = json.loads(done.out)
-        assert set(document["bins"]) == {"<24", "hard", "all"}
-        assert document["bins"]["all"]["n"] == 2
-        assert document["bins"]["all"]["steps"] <= 2
+        assert set(document["bins"]) == {"<24", "hard"}
+        assert document["n"] == document["bins"]["hard"]["n"] == 2
+        assert document["steps_per_canvas"] <= 2
+        assert {"cells", "clues"} == set(document["details"])
     table = run(*asked, "--one-shot", "--n", 1)
     assert table.code == 0
     assert "<24" in table.out
+
+
+def test_a_file_is_a_run_that_is_kept_gone_on_with_and_compared(
+    run: Run, checkpoint: Path, puzzles: Path, tmp_path: Path
+) -> None:
+    asked = ("eval", "sudoku", "--model", checkpoint, "--file", puzzles, "--form", "rows")
+    few, one = (*asked, "--max-steps", 2, "--batch", 1), tmp_path / "one"
+    done = run(*few, "--out", one, "--plot", tmp_path / "plot.svg")
+    assert done.code == 0, done.err
+    assert (tmp_path / "plot.svg").exists()
+    assert f"{one / 'report.html'} has examples" in done.out
+    cases = (one / "cases.jsonl").read_text().splitlines(keepends=True)
+    assert [json.loads(case)["number"] for case in cases] == [0, 1]
+    settings = json.loads((one / "run.json").read_text())
+    assert (settings["file"], settings["form"], settings["max_steps"]) == (str(puzzles), "rows", 2)
+
+    (one / "cases.jsonl").write_text(cases[0])
+    again = run(*few, "--out", one, "--resume", "--json")
+    assert again.code == 0, again.err
+    found = [json.loads(case) for case in (one / "cases.jsonl").read_text().splitlines()]
+    assert [case["answer"] for case in found] == [json.loads(case)["answer"] for case in cases]
+
+    other = run(*few, "--pins", "--out", one, "--resume")
+    assert other.code == 2
+    assert "pins was False and is True" in other.err
+
+    pinned = tmp_path / "pinned"
+    assert run(*few, "--pins", "--out", pinned).code == 0
+    compared = run("eval", "--compare", one, pinned, "--json")
+    assert json.loads(compared.out)["tasks"]["sudoku-protocol"]["n"] == 2
 
 
 @pytest.mark.parametrize(
@@ -37,12 +68,13 @@ def test_a_file_is_measured_in_both_kinds_of_bins(
     [
         (("--pins",), "--pins would have no effect without --file"),
         (("--max-steps", 0), "--max-steps would have no effect without --file"),
-        (("--file", "FILE", "--mode", "ar", "--batch", 4), "leave --batch 4 out"),
+        (("--file", "FILE", "--mode", "ar", "--batch", 4), "leave batch=4 out"),
         (("--file", "FILE", "--n", 0), "--n must be at least 1, got 0"),
         (("--one-shot", "--mode", "ar"), "--one-shot would have no effect with --mode ar"),
         (("--file", "FILE", "--one-shot", "--max-steps", 3), "leave one of them out"),
         (("--file", "FILE", "--mode", "ar", "--pins"), "pins would have no effect with mode ar"),
-        (("--file", "FILE", "--out", "run"), "--out cannot be combined with --file"),
+        (("--file", "FILE", "--effort", "fast"), "--effort cannot be combined with --file"),
+        (("--file", "FILE", "--resume"), "name it with --out"),
         (("--file", "FILE", "--bin", "easy"), "no puzzle in bin easy"),
         (("--file", "FILE", "--bin", "none"), "no bin 'none'"),
         (("--file", "FILE", "--model", "http://localhost:1/v1"), "not a server"),

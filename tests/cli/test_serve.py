@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Run
 
-from canvaslm.cli.serve import missing_extra, names
+from canvaslm.cli.serve import missing_extra
+from canvaslm.cli.serve_options import Served
 
 
 @pytest.mark.parametrize(
@@ -70,12 +71,10 @@ def test_a_bad_key_in_the_environment_is_refused_unseen(
 
 def test_a_model_goes_by_its_folder_and_by_what_was_typed(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    assert names(None) == ("canvaslm-pocket", "pocket")
-    assert names(str(tmp_path / "mine" / "..") + "/mine") == (
-        "mine",
-        str(tmp_path / "mine" / "..") + "/mine",
-    )
-    assert names("org/model") == ("model", "org/model")
+    typed = str(tmp_path / "mine" / "..") + "/mine"
+    assert Served().names == ("canvaslm-pocket", "pocket")
+    assert Served(model=typed).names == ("mine", typed)
+    assert Served(model="org/model").names == ("model", "org/model")
 
 
 @pytest.mark.parametrize("name", ["fastapi", "uvicorn.protocols", "prometheus_client", "greenlet"])

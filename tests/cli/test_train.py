@@ -52,7 +52,7 @@ recipe = Recipe(
 def test_a_recipe_of_ones_own_trains_a_checkpoint(
     run: Run, tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("canvaslm.training.loop.can_compile", lambda: False)  # it takes a minute
+    monkeypatch.setattr("canvaslm.training.way.can_compile", lambda: False)  # it takes a minute
     data, recipe, out = tmp_path / "data.jsonl", tmp_path / "mine.py", tmp_path / "run"
     data.write_text('{"prompt": "a square", "answer": "and a circle"}\n')
     recipe.write_text(RECIPE.format(base="nowhere", data=str(data)))
@@ -73,7 +73,7 @@ def test_an_adapter_is_trained_merged_and_answers(
     recipe.write_text(RECIPE.format(base=str(checkpoint), data=str(data)))
     lora = ("--lora", 2, "--alpha", 3, "--target", "attention.q", "--target", "mlp.up", *quant)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("canvaslm.training.loop.can_compile", lambda: False)
+        patch.setattr("canvaslm.training.way.can_compile", lambda: False)
         done = run("train", recipe, "--out", out, *lora)
         assert (done.code, done.out) == (0, f"{out / 'model'}\n"), done.err
         assert run("train", recipe, "--out", out, *lora, "--resume", "--steps", 3).code == 0

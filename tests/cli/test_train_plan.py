@@ -33,6 +33,14 @@ def test_a_recipe_is_planned(run: Run, tmp_path: Path, checkpoint: Path) -> None
     assert found["plans"]["kept"]["parts"]["gradients"] == 4 * found["numbers"]
 
 
+@pytest.mark.parametrize("name", ["sudoku", "fewer"])
+def test_a_recipe_with_a_name_is_planned(run: Run, name: str) -> None:
+    done = run("train", "plan", name, "--card", 8)
+    assert done.code == 0, done.err
+    assert done.out.startswith(f"{name}: float32; all weights")
+    assert "computed again" in done.out
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -26,7 +26,7 @@ def recipe(tmp_path: Path, checkpoint: Path) -> Path:
 def test_ctrl_c_saves_and_says_where(
     run: Run, tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("canvaslm.training.loop.can_compile", lambda: False)
+    monkeypatch.setattr("canvaslm.training.way.can_compile", lambda: False)
     out = tmp_path / "run"
 
     def stop(self: train_run.Shown, record: dict[str, float]) -> None:

@@ -68,7 +68,7 @@ def main(
             poison(nan)
         for job in jobs:
             out, resume = Path(job.pop("out")), job.pop("resume", False)
-            train(recipe_of(**job), out, resume=resume, compiled=False, group=group)
+            train(recipe_of(**job), out, resume=resume, way="plain", group=group)
 
 
 if __name__ == "__main__":

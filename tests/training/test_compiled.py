@@ -35,14 +35,14 @@ def test_compiled_layers_train_as_the_plain_ones(
 ) -> None:
     monkeypatch.setattr(objective, "token_losses", objective.token_losses)  # put back afterwards
     plain = records(Trainer(tiny_recipe(), tokenizer, device=torch.device("cpu")), 3)
-    trainer = Trainer(tiny_recipe(), tokenizer, device=torch.device("cpu"), compiled=True)
+    trainer = Trainer(tiny_recipe(), tokenizer, device=torch.device("cpu"), way="compiled")
     for one, other in zip(plain, records(trainer, 3), strict=True):
         assert one == pytest.approx(other, rel=1e-3)
 
 
 def test_compiled_layers_are_not_computed_again(tokenizer: Tokenizer) -> None:
     with pytest.raises(TrainingError, match="one of the two"):
-        Trainer(tiny_recipe(recompute=True), tokenizer, device=torch.device("cpu"), compiled=True)
+        Trainer(tiny_recipe(recompute=True), tokenizer, device=torch.device("cpu"), way="compiled")
 
 
 def test_keeping_memory_is_harmless() -> None:

@@ -185,13 +185,13 @@ def test_a_stopped_run_is_resumed_bit_by_bit(
         (other / name).write_bytes(content)
     data = Fewer(anchor=MIXTURES, walked=WALKING, passes=2, certainty=0.5)
     recipe = tiny_recipe(steps=4, decay=0.0, data=data)
-    train(recipe, folder, compiled=False)
+    train(recipe, folder, way="plain")
 
     def stop(record: dict[str, float]) -> None:
         if record["step"] == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, other, compiled=False, report=stop)
-    train(recipe, other, resume=True, compiled=False)
+        train(recipe, other, way="plain", report=stop)
+    train(recipe, other, resume=True, way="plain")
     assert same_state(folder, other)

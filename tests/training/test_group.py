@@ -79,7 +79,7 @@ def same(one: Path, other: Path) -> None:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, tokenizer_files: dict[str, bytes]) -> Path:
     out = folder(tmp_path_factory.mktemp("one") / "run", tokenizer_files)
-    train(recipe_of(), out, compiled=False)
+    train(recipe_of(), out, way="plain")
     return out
 
 
@@ -88,7 +88,7 @@ def test_two_processes_do_what_one_does_and_either_resumes_the_other(
     tmp_path: Path, tokenizer_files: dict[str, bytes], whole: Path, sharded: bool
 ) -> None:
     by_two, by_one, all_by_two = (folder(tmp_path / n, tokenizer_files) for n in "abc")
-    train(recipe_of(steps=2), by_one, compiled=False)
+    train(recipe_of(steps=2), by_one, way="plain")
     jobs = [
         {"out": str(all_by_two)},
         {"out": str(by_two), "steps": 2},
@@ -99,7 +99,7 @@ def test_two_processes_do_what_one_does_and_either_resumes_the_other(
             assert code == 0, said
     same(whole, all_by_two)
     same(whole, by_one)
-    train(recipe_of(), by_two, resume=True, compiled=False)
+    train(recipe_of(), by_two, resume=True, way="plain")
     same(whole, by_two)
     assert (all_by_two / "model" / "model.safetensors").stat().st_size == (
         whole / "model" / "model.safetensors"

@@ -56,8 +56,8 @@ def test_all_told_to_stop_stop_at_the_same_step_with_a_state_that_goes_on(
     stopped = load_state(out)[1]
     assert stopped == len(curve(out))
     steps = {"steps": stopped + 1, "watch": None}
-    train(recipe_of(**steps), whole, compiled=False)
-    train(recipe_of(**steps), out, resume=True, compiled=False)
+    train(recipe_of(**steps), whole, way="plain")
+    train(recipe_of(**steps), out, resume=True, way="plain")
     same(whole, out)
 
 
@@ -76,7 +76,7 @@ def test_a_nan_in_one_share_stops_all_with_that_share_saved(
     assert last(reason).endswith(f"Its batch is in {out / BATCH}")
     assert load_file(out / BATCH)["documents_BN"].shape[0] == 1  # of 3 documents
     assert (load_state(out)[1], len(curve(out))) == (2, 3)
-    train(recipe_of(steps=4, watch=None, save_every=2), out, resume=True, compiled=False)
+    train(recipe_of(steps=4, watch=None, save_every=2), out, resume=True, way="plain")
     assert load_state(out)[1] == 4
 
 
@@ -88,7 +88,7 @@ def test_a_broken_state_ends_both_with_the_reason_and_stays(
     tmp_path: Path, tokenizer_files: dict[str, bytes], damage: str, said: str
 ) -> None:
     out = folder(tmp_path / "run", tokenizer_files)
-    train(recipe_of(steps=1), out, compiled=False)
+    train(recipe_of(steps=1), out, way="plain")
     if damage == "cut":
         (out / STATE).write_bytes((out / STATE).read_bytes()[:-50])
     else:

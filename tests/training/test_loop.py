@@ -23,7 +23,7 @@ sys.path.insert(0, {root!r})
 from pathlib import Path
 from canvaslm.training.loop import train
 from tests.training.conftest import tiny_recipe
-train(tiny_recipe(steps=500, decay=0.0), Path({out!r}), compiled=False)
+train(tiny_recipe(steps=500, decay=0.0), Path({out!r}), way="plain")
 """
 
 
@@ -36,7 +36,7 @@ def test_a_run_ends_in_a_checkpoint_that_answers(folder: Path) -> None:
     import canvaslm
 
     records: list[dict[str, float]] = []
-    model = train(tiny_recipe(steps=3), folder, compiled=False, report=records.append)
+    model = train(tiny_recipe(steps=3), folder, way="plain", report=records.append)
     assert [record["step"] for record in records] == [0, 1, 2]
     lines = (folder / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [0, 1, 2]
@@ -58,16 +58,16 @@ def test_a_stopped_run_is_resumed_as_if_nothing_had_happened(
     for name, content in tokenizer_files.items():
         (other / name).write_bytes(content)
     recipe = tiny_recipe(steps=6, decay=0.0)
-    train(recipe, folder, compiled=False)
+    train(recipe, folder, way="plain")
 
     def stop(record: dict[str, float]) -> None:
         if record["step"] == 2:
             raise stopped
 
     with pytest.raises(stopped):
-        train(recipe, other, compiled=False, report=stop)
+        train(recipe, other, way="plain", report=stop)
     assert load_state(other)[1] == 3
-    train(recipe, other, resume=True, compiled=False)
+    train(recipe, other, resume=True, way="plain")
     assert same_state(folder, other)
 
 
@@ -87,7 +87,7 @@ def test_a_killed_run_keeps_its_last_saved_state(folder: Path, repository: Path)
     step = load_state(folder)[1]
     assert step >= 2
     assert step % 2 == 0
-    train(tiny_recipe(steps=step + 2, decay=0.0), folder, resume=True, compiled=False)
+    train(tiny_recipe(steps=step + 2, decay=0.0), folder, resume=True, way="plain")
     assert load_state(folder)[1] == step + 2
 
 
@@ -100,9 +100,9 @@ def test_resume_without_a_run_and_start_over_one_are_refused(folder: Path) -> No
 
 
 def test_another_recipe_does_not_go_on_with_a_run(folder: Path) -> None:
-    train(tiny_recipe(steps=1), folder, compiled=False)
+    train(tiny_recipe(steps=1), folder, way="plain")
     with pytest.raises(TrainingError, match="seed, clip differ"):
-        train(tiny_recipe(steps=2, seed=9, clip=0.5), folder, resume=True, compiled=False)
+        train(tiny_recipe(steps=2, seed=9, clip=0.5), folder, resume=True, way="plain")
 
 
 def test_a_full_disk_keeps_the_old_state(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_run_on_a_full_disk_goes_on_once_there_is_room(
     for name, content in tokenizer_files.items():
         (whole / name).write_bytes(content)
     recipe = tiny_recipe(steps=6, save_every=1, decay=0.0)
-    train(recipe, whole, compiled=False)
+    train(recipe, whole, way="plain")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(record: dict[str, float]) -> None:
@@ -136,18 +136,18 @@ def test_a_run_on_a_full_disk_goes_on_once_there_is_room(
 
     try:
         with pytest.raises(StorageError, match="last saved state"):
-            train(recipe, folder, compiled=False, report=fill)
+            train(recipe, folder, way="plain", report=fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert load_state(folder)[1] == 2
-    train(recipe, folder, resume=True, compiled=False)
+    train(recipe, folder, resume=True, way="plain")
     assert same_state(whole, folder)
 
 
 def test_a_log_that_cannot_be_written_is_a_storage_error(folder: Path) -> None:
     (folder / "log.jsonl").mkdir()
     with pytest.raises(StorageError, match=r"cannot write .*log\.jsonl"):
-        train(tiny_recipe(), folder, compiled=False)
+        train(tiny_recipe(), folder, way="plain")
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "no step"])

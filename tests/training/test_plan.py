@@ -9,25 +9,40 @@ from tests.training.allocated import most_allocated
 
 from canvaslm.engine.create import new_checkpoint
 from canvaslm.errors import ParameterError, TrainingError
-from canvaslm.model.presets import PRESETS, pocket
+from canvaslm.model.presets import PRESETS, parameter_count, pocket
 from canvaslm.model.transformer import Transformer
 from canvaslm.quant.scheme import scheme_of
 from canvaslm.training.data.batch import Batch, Feed, Micro
 from canvaslm.training.data.tasks import Mixture, Tasks
+from canvaslm.training.distil.data import Fewer
+from canvaslm.training.distil.recipe import fewer
 from canvaslm.training.optimise.choose import Adafactor, AdamW, MuonAdamW, Optimise
 from canvaslm.training.optimise.schedule import Constant
 from canvaslm.training.part import Everything, LowRank
-from canvaslm.training.plan import Plan, Work, optimiser_bytes, plan, weight_bytes
-from canvaslm.training.planned import of_network, of_recipe
+from canvaslm.training.plan import (
+    Plan,
+    Work,
+    build,
+    optimiser_bytes,
+    plan,
+    step_of,
+    weight_bytes,
+)
+from canvaslm.training.planned import named, of_network, of_recipe
 from canvaslm.training.recipe import Recipe
-from canvaslm.training.rehearse import Sizes
+from canvaslm.training.rehearse import Sizes, rehearse
 from canvaslm.training.rounded import Rounded, Type
-from canvaslm.training.start import Base, Start
-from canvaslm.training.sudoku import GridModel
+from canvaslm.training.start import Base, Scratch, Start
+from canvaslm.training.sudoku import sudoku
+from canvaslm.training.sudoku_stages import STAGES
 from canvaslm.training.trainer import Trainer
 
 CONFIG = replace(pocket(hidden_size=128, layers=3, vocab_size=1024), canvas_length=64)
 SIZES = Sizes(documents=2, prompt=32, canvas=64)
+
+
+class Another(Scratch):
+    """A start whose network is its own affair."""
 
 
 class Fixed:
@@ -171,6 +186,24 @@ def test_an_adapter_on_the_26b_fits_a_card_of_24_gb() -> None:
     assert made.numbers == 18_585_600
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_deep_network_is_planned_from_shallow_ones(again: bool) -> None:
+    """As if every layer had been gone through; it is what the layers in between hold that is
+    rounded up, and most of the time the most is elsewhere."""
+    config = replace(pocket(hidden_size=64, layers=12, vocab_size=256), canvas_length=16)
+    sizes = Sizes(documents=2, prompt=24, canvas=16)
+    work = Work(config=config, sizes=sizes, part=Everything(), optimise=AdamW())
+    whole = rehearse(lambda: build(work), sizes, bfloat16=False, again=again)
+    made = step_of(work, recompute=again)
+    assert (made.encoder, made.denoiser, made.heads) == (
+        whole.encoder,
+        whole.denoiser,
+        whole.heads,
+    )
+    assert 1 <= made.most / whole.most < 1.02
+    assert len(made.ends) == len(made.between) + 1 == 6
+
+
 def test_what_cannot_be_is_refused() -> None:
     work = Work(config=CONFIG, sizes=SIZES, part=Everything(), optimise=AdamW())
     with pytest.raises(ParameterError, match="cannot learn"):
@@ -188,4 +221,34 @@ def test_the_largest_micro_batch_of_a_mixture_is_planned(folder: Path) -> None:
 
 def test_a_network_that_is_not_known_is_refused() -> None:
     with pytest.raises(TrainingError, match="cannot be planned"):
-        of_recipe(recipe(GridModel()))
+        of_recipe(recipe(Another()))
+
+
+def test_the_sudoku_recipe_is_planned_by_its_largest_stage() -> None:
+    """More documents with canvases on them in the end, more canvases of one in the beginning."""
+    chosen = sudoku()
+    work = of_recipe(chosen)
+    assert parameter_count(work.config) < 7_000_000
+    assert (work.config.canvas_length, work.average, work.bfloat16) == (82, True, True)
+    assert work.sizes == Sizes(documents=32, prompt=256, canvas=82, noises=4)
+    first = replace(chosen.data, stages=STAGES[:1])  # type: ignore[type-var]
+    found = of_recipe(replace(chosen, data=first)).sizes
+    assert found == Sizes(documents=1, prompt=256, canvas=82, noises=112)
+
+
+def test_fewer_steps_are_planned_by_the_largest_of_all_mixtures() -> None:
+    chosen = fewer()
+    assert isinstance(chosen.data, Fewer)
+    alone = [
+        of_recipe(replace(chosen, data=Tasks(mixtures=mixtures))).sizes
+        for mixtures in (chosen.data.anchor, chosen.data.walked)
+    ]
+    found = of_recipe(chosen).sizes
+    assert found in alone
+    assert found.encoded + found.denoised == max(s.encoded + s.denoised for s in alone)
+
+
+def test_recipes_have_names() -> None:
+    assert named("sudoku") == sudoku()
+    assert isinstance(getattr(named("star"), "part", None), LowRank)
+    assert named("pocket") is None

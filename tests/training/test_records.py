@@ -58,7 +58,7 @@ def test_losses_are_drawn(tmp_path: Path) -> None:
 @pytest.mark.skipif(BOARD, reason="tensorboard is installed")
 def test_tensorboard_that_is_not_there_is_said_before_the_first_step(folder: Path) -> None:
     with pytest.raises(TrainingError, match="TensorBoard is not installed"):
-        train(tiny_recipe(steps=1), folder, compiled=False, tensorboard=True)
+        train(tiny_recipe(steps=1), folder, way="plain", tensorboard=True)
     assert not (folder / "log.jsonl").exists()
 
 

@@ -51,7 +51,7 @@ def test_a_checkpoint_learns_and_stays_as_it_is(base: Path, tmp_path: Path) -> N
     import canvaslm
 
     before = (base / "model.safetensors").read_bytes()
-    model = train(recipe(base, tmp_path), tmp_path / "run", compiled=False)  # type: ignore[arg-type]
+    model = train(recipe(base, tmp_path), tmp_path / "run", way="plain")  # type: ignore[arg-type]
     assert (base / "model.safetensors").read_bytes() == before
     old, new = open_checkpoint(base), open_checkpoint(model)
     assert new.dtype == old.dtype == torch.bfloat16
@@ -79,15 +79,15 @@ def test_a_stopped_fine_tune_is_resumed_bit_by_bit(base: Path, tmp_path: Path) -
 
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     chosen = recipe(base, tmp_path)
-    train(chosen, whole, compiled=False)  # type: ignore[arg-type]
+    train(chosen, whole, way="plain")  # type: ignore[arg-type]
 
     def stop(record: dict[str, float]) -> None:
         if record["step"] == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(chosen, stopped, compiled=False, report=stop)  # type: ignore[arg-type]
-    train(chosen, stopped, resume=True, compiled=False)  # type: ignore[arg-type]
+        train(chosen, stopped, way="plain", report=stop)  # type: ignore[arg-type]
+    train(chosen, stopped, resume=True, way="plain")  # type: ignore[arg-type]
     assert same_state(whole, stopped)
 
 

@@ -197,7 +197,7 @@ def test_hard_steps_have_fewer_clues_and_more_noise(tmp_path: Path) -> None:
 def test_a_stopped_run_goes_on_bit_by_bit_and_its_model_is_evaluated(tmp_path: Path) -> None:
     recipe = tiny((SMALL, replace(SMALL, since=2, noise=2.0, looks=3)), own_share=0.7)
     whole, halves = tmp_path / "whole", tmp_path / "halves"
-    model = train(recipe, whole, compiled=False)
+    model = train(recipe, whole)
     stopped: list[float] = []
 
     def stop(record: dict[str, float]) -> None:
@@ -206,8 +206,8 @@ def test_a_stopped_run_goes_on_bit_by_bit_and_its_model_is_evaluated(tmp_path: P
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, halves, compiled=False, report=stop)
-    train(recipe, halves, compiled=False, resume=True)
+        train(recipe, halves, report=stop)
+    train(recipe, halves, resume=True)
     (one, step), (two, other) = load_state(whole), load_state(halves)
     assert step == other == 4
     assert all(torch.equal(one[name], two[name]) for name in one)

@@ -44,7 +44,7 @@ def hopeless(folder: Path, **changes: object) -> Recipe:
 
 def test_a_run_ends_early_with_its_best_weights(folder: Path, tmp_path: Path) -> None:
     recipe = hopeless(tmp_path)
-    model = train(recipe, folder, compiled=False)
+    model = train(recipe, folder, way="plain")
     records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     losses = [record["held_out/loss"] for record in records]
     assert len(losses) < recipe.steps
@@ -53,7 +53,7 @@ def test_a_run_ends_early_with_its_best_weights(folder: Path, tmp_path: Path) ->
     assert step == len(losses) - 4
     saved = load_model(open_checkpoint(model), device=CPU)
     assert torch.equal(saved.embedding, best["embedding"])
-    with_more = train(recipe, folder, resume=True, compiled=False)  # it is still at its end
+    with_more = train(recipe, folder, resume=True, way="plain")  # it is still at its end
     assert len((folder / "log.jsonl").read_text().splitlines()) == len(losses)
     assert with_more == model
 
@@ -69,7 +69,7 @@ def test_a_loss_that_is_no_number_stops_with_its_batch(
 
     monkeypatch.setattr(Trainer, "learn", broken)
     with pytest.raises(DivergedError, match=rf"step 3.*{BATCH}") as caught:
-        train(recipe, folder, compiled=False)
+        train(recipe, folder, way="plain")
     assert isinstance(caught.value, TrainingError)
     kept = load_file(folder / BATCH)
     for name, value in caught.value.batch.items():
@@ -103,8 +103,8 @@ def test_measuring_without_anything_held_out_is_refused(
 
 def test_a_run_goes_on_with_the_data_it_began_with(folder: Path, tmp_path: Path) -> None:
     recipe = hopeless(tmp_path, steps=2)
-    train(recipe, folder, compiled=False)
+    train(recipe, folder, way="plain")
     with (tmp_path / "x.jsonl").open("a") as file:
         file.write('{"prompt": "more?", "answer": "yes"}\n')
     with pytest.raises(TrainingError, match="data_read differ"):
-        train(recipe, folder, resume=True, compiled=False)
+        train(recipe, folder, resume=True, way="plain")

@@ -14,6 +14,7 @@ from canvaslm.cli import eval_table, output
 from canvaslm.errors import ParameterError
 
 if TYPE_CHECKING:
+    from canvaslm import LM
     from canvaslm.cli.eval_options import Budget, Kept, Source
     from canvaslm.eval.asking import Asking, Mode
     from canvaslm.eval.report import Report
@@ -27,13 +28,18 @@ KEY = "OPENAI_API_KEY"
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the options ask for. Raises ParameterError for what would have no effect."""
+    """What the options ask for. Raises ParameterError for what would have no effect.
+
+    together  requests at a time of a model here, where nothing is said
+    """
 
     mode: Mode
     seed: int
     budget: Budget
     source: Source
     kept: Kept
+    max_steps: int | None = None
+    together: int = 1
 
     def __post_init__(self) -> None:
         if self.mode == "ar" and not self.source.remote and self.asking.batch > 1:
@@ -47,13 +53,15 @@ class Request:
         from canvaslm.eval.asking import Asking
         from canvaslm.eval.trials.remote import AT_ONCE
 
-        usual = AT_ONCE if self.source.remote else 1
+        here = 1 if self.mode == "ar" else self.together
+        usual = AT_ONCE if self.source.remote else here
         return Asking(
             mode=self.mode,
             seed=self.seed,
             max_tokens=self.budget.max_tokens,
             effort=self.budget.effort,
             batch=usual if self.budget.batch is None else self.budget.batch,
+            max_steps=self.max_steps,
         )
 
 
@@ -63,16 +71,20 @@ def carry_out(
     *,
     asked: Mapping[str, Any],
     as_json: bool,
+    local: Callable[[LM], Asked] | None = None,
 ) -> None:
-    """Ask what the run's folder does not hold yet, and report. `asked` says what the cases are."""
+    """Ask what the run's folder does not hold yet, and report. `asked` says what the cases are,
+    `local` who asks a model that is loaded here."""
     from canvaslm.eval.report import summarise
 
-    model, machine = _model(request.source)
+    model, machine = _model(request.source, local)
     suites = cases()
     settings = _settings(request, machine, asked, total=sum(len(one.examples) for one in suites))
     folder = _folder(request, settings)
     records = _answer(suites, model, request.asking, folder)
-    reports = [summarise(records, task=one.name, asking=request.asking) for one in suites]
+    reports = [
+        summarise(records, task=one.name, asking=request.asking, bins=one.bins) for one in suites
+    ]
     document = eval_table.document(reports, machine)
     if folder is not None:
         _write(folder, reports, records, document)
@@ -86,14 +98,14 @@ def carry_out(
         eval_table.show(reports, machine, folder=request.kept.out)
 
 
-def _model(source: Source) -> tuple[Asked, dict[str, str]]:
+def _model(source: Source, local: Callable[[LM], Asked] | None) -> tuple[Asked, dict[str, str]]:
     """What is asked, and what is said of it."""
     from canvaslm.eval.trials.local import Local
     from canvaslm.eval.trials.remote import Remote
 
     if not source.remote or source.model is None:
         lm = source.load()
-        return Local(lm=lm), source.measured(lm)
+        return Local(lm=lm) if local is None else local(lm), source.measured(lm)
     remote = Remote.at(source.model, key=os.environ.get(KEY, ""))
     said = {"model": remote.model, "device": f"the server {remote.wire.url}", "dtype": "its own"}
     return remote, said

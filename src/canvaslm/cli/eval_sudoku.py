@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from canvaslm.cli import eval_options, options, output
-from canvaslm.cli.eval_options import Budget, Kept, Mode
+from canvaslm.cli import eval_options, options
+from canvaslm.cli.eval_options import Budget, Mode, Source
+from canvaslm.cli.eval_run import Request, carry_out
 from canvaslm.errors import ParameterError
 
 if TYPE_CHECKING:
-    from canvaslm.eval.sudoku import How, Solved, Tally
+    from canvaslm.eval.asking import Asking
+    from canvaslm.eval.sudoku import How
     from canvaslm.tasks.sudoku_files import Puzzle
 
 Form = Literal["spaced", "rows"]
+TOGETHER = 16
+"""Puzzles at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,23 +72,25 @@ class OfFile:
         if self.file is None and given:
             raise ParameterError(f"{', '.join(given)} would have no effect without --file")
 
-    def how(self, mode: Mode, *, seed: int, batch: int | None, rows: bool) -> How:
+    def mode(self, mode: Mode) -> Mode:
+        """With --one-shot. Raises ParameterError where that would have no effect."""
+        if self.one_shot and mode == "ar":
+            raise ParameterError("--one-shot would have no effect with --mode ar")
+        return "one-shot" if self.one_shot else mode
+
+    def how(self, asking: Asking, *, rows: bool) -> How:
         """How the puzzles are asked. Raises ParameterError for what would have no effect."""
         from canvaslm.eval.sudoku import How
 
-        if mode == "one-shot" and self.max_steps is not None:
-            raise ParameterError("--one-shot is --max-steps 1: leave one of them out")
-        if mode == "ar" and batch is not None:
-            raise ParameterError(f"mode ar answers one at a time: leave --batch {batch} out")
         return How(
-            mode="ar" if mode == "ar" else "diffusion",
+            mode=asking.engine_mode,
             form=self.form or ("rows" if rows else "spaced"),
-            seed=seed,
-            max_steps=1 if mode == "one-shot" else self.max_steps,
+            seed=asking.seed,
+            max_steps=asking.params.max_steps,
             pins=self.pins,
             alone=self.alone,
             sighted=self.sighted,
-            batch=16 if batch is None else batch,
+            batch=asking.batch,
         )
 
 
@@ -109,58 +115,56 @@ def command(held_out: Callable[..., None]) -> Callable[..., None]:
         kept: eval_options.Kept,
         as_json: options.Json = False,
     ) -> None:
-        if puzzles.one_shot:
-            if mode == "ar":
-                raise ParameterError("--one-shot would have no effect with --mode ar")
-            mode = "one-shot"
+        mode = puzzles.mode(mode)
         if puzzles.file is None:
             held_out(
                 more=more, n=200 if n is None else n, seed=seed, mode=mode, bin=bin,
                 budget=budget, source=source, kept=kept, as_json=as_json,
             )  # fmt: skip
             return
-        refuse(more, budget, kept)
-        if source.remote:
-            raise ParameterError("--file asks a model here, not a server: give its folder")
-        how = puzzles.how(mode, seed=seed, batch=budget.batch, rows=source.model is None)
-        of_file(puzzles.file, how, source, n=n, bin=bin, as_json=as_json)
+        refuse(more, budget, source)
+        request = Request(
+            mode=mode, seed=seed, budget=budget, source=source, kept=kept,
+            max_steps=puzzles.max_steps, together=TOGETHER,
+        )  # fmt: skip
+        of_file(puzzles.file, puzzles, request, n=n, bin=bin, as_json=as_json)
 
     return sudoku
 
 
-def refuse(more: list[str] | None, budget: Budget, kept: Kept) -> None:
-    """Raises ParameterError for what would have no effect on a file."""
+def refuse(more: list[str] | None, budget: Budget, source: Source) -> None:
+    """Raises ParameterError for what cannot be done with a file."""
     unserved = {
         "further tasks": more,
         "--effort": budget.effort,
-        "--out": kept.out,
-        "--resume": kept.resume,
-        "--plot": kept.plot,
         "--max-tokens": budget.max_tokens != Budget.max_tokens,
     }
     names = [name for name, value in unserved.items() if value]
     if names:
         raise ParameterError(f"{', '.join(names)} cannot be combined with --file: leave it out")
+    if source.remote:
+        raise ParameterError("--file asks a model here, not a server: give its folder")
 
 
 def of_file(
-    file: Path, how: How, source: options.Source, *, n: int | None, bin: str | None, as_json: bool
+    file: Path, puzzles: OfFile, request: Request, *, n: int | None, bin: str | None, as_json: bool
 ) -> None:
-    """Read all puzzles before the model is loaded, ask them, and report."""
-    from canvaslm.eval.sudoku import as_json as to_json
-    from canvaslm.eval.sudoku import tallies
+    """Read all puzzles before the model is loaded, and ask them."""
+    from canvaslm.eval.grids import Grids, suite_of
     from canvaslm.tasks.sudoku_files import read_puzzles
 
     if n is not None and n < 1:
         raise ParameterError(f"--n must be at least 1, got {n}")
-    puzzles = chosen(read_puzzles(file, most=n), bin)
-    lm = source.load()
-    rows = tallies(_solve(lm, puzzles, how))
-    machine = source.measured(lm)
-    if as_json:
-        output.write_json({"file": str(file), **vars(how), "bins": to_json(rows), **machine})
-    else:
-        show(rows, how, machine)
+    how = puzzles.how(request.asking, rows=request.source.model is None)
+    suite = suite_of(chosen(read_puzzles(file, most=n), bin))
+    asked = {name: getattr(how, name) for name in ("form", "pins", "alone", "sighted")}
+    carry_out(
+        request,
+        lambda: [suite],
+        asked={"tasks": [suite.name], "n": n, "bin": bin, "file": str(file), **asked},
+        as_json=as_json,
+        local=lambda lm: Grids(lm=lm, how=how),
+    )
 
 
 def chosen(puzzles: Sequence[Puzzle], bin: str | None) -> Sequence[Puzzle]:
@@ -177,44 +181,3 @@ def chosen(puzzles: Sequence[Puzzle], bin: str | None) -> Sequence[Puzzle]:
     if not kept:
         raise ParameterError(f"the file has no puzzle in bin {bin}")
     return kept
-
-
-def _solve(lm: Any, puzzles: Sequence[Puzzle], how: How) -> list[Solved]:
-    from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
-
-    from canvaslm.cli.progress import bar
-    from canvaslm.eval.sudoku import solve_all
-
-    right = TextColumn("{task.fields[right]} right")
-    with bar(MofNCompleteColumn(), TimeRemainingColumn(), right) as progress:
-        row = progress.add_task("solving", total=len(puzzles), right=0)
-        return solve_all(
-            lm,
-            puzzles,
-            how,
-            progress=lambda done, right: progress.update(row, completed=done, right=right),
-        )
-
-
-def show(rows: Mapping[str, Tally], how: How, machine: Mapping[str, str]) -> None:
-    """A table: our bins, the protocol's, all."""
-    table = output.figures("bin", "cases", "right", "95 %", "cells", "clues", "steps", "s")
-    for name, row in rows.items():
-        low, high = row.interval
-        table.add_row(
-            name,
-            str(row.n),
-            f"{row.score:.1%}",
-            f"{low * 100:.0f}–{high * 100:.0f}",
-            f"{row.cells:.1%}",
-            f"{row.kept:.1%}",
-            f"{row.steps:.1f}",
-            f"{row.seconds:.3f}",
-            style="bold" if name == "all" else None,
-        )
-    console = output.console()
-    asked = "clues asked, and pinned" if how.pins else "clues asked"
-    asked = "left to right" if how.mode == "ar" else "clues pinned" if how.alone else asked
-    console.print(f"sudoku, {asked}, seed {how.seed}, {output.named(machine)}", markup=False)
-    console.print(table)
-    console.print(f"{machine['device']}, {machine['dtype']}", markup=False)

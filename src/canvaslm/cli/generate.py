@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from canvaslm.cli import options, output, parameters
+from canvaslm.cli import options, output
+from canvaslm.cli.generate_options import (
+    Answers,
+    Bounded,
+    Canvas,
+    Drawn,
+    Told,
+    params_of,
+)
 from canvaslm.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -21,79 +29,27 @@ def generate(
         str | None,
         typer.Argument(help="What to ask; without it, standard input.", show_default=False),
     ] = None,
-    max_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 256,
-    seed: options.Seed = None,
-    mode: options.Mode = "diffusion",
-    n: parameters.Count = 1,
-    stop: parameters.Stop = None,
-    regex: parameters.Regex = None,
-    choice: parameters.Choices = None,
-    schema: parameters.Schema = None,
-    effort: parameters.Effort = None,
-    temperature: parameters.Temperature = None,
-    top_k: parameters.TopK = None,
-    top_p: parameters.TopP = None,
-    min_p: parameters.MinP = None,
-    logit_bias: parameters.LogitBias = None,
-    bad_word: parameters.BadWord = None,
-    repetition_penalty: parameters.RepetitionPenalty = None,
-    presence_penalty: parameters.PresencePenalty = None,
-    frequency_penalty: parameters.FrequencyPenalty = None,
-    logprobs: parameters.Logprobs = False,
-    top_logprobs: parameters.TopLogprobs = None,
-    logprobs_kind: parameters.LogprobsKind = None,
-    prompt_logprobs: parameters.PromptLogprobs = False,
-    max_steps: parameters.MaxSteps = None,
-    entropy_bound: parameters.EntropyBound = None,
-    hold_settled: parameters.HoldSettled = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Show the canvas condensing, on the terminal.")
-    ] = False,
+    answers: Answers,
+    bounded: Bounded,
+    drawn: Drawn,
+    told: Told,
+    canvas: Canvas,
     as_json: options.Json = False,
     source: options.Source,
 ) -> None:
     """Answer PROMPT, or what standard input holds; the text comes as it is settled."""
-    import canvaslm
-
-    params = canvaslm.Params(
-        max_tokens=max_tokens,
-        seed=seed,
-        n=n,
-        stop=stop or None,
-        constraint=parameters.read_constraint(regex, choice, schema),
-        effort=effort,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        logit_bias=parameters.read_bias(logit_bias),
-        bad_words=bad_word or None,
-        repetition_penalty=repetition_penalty,
-        presence_penalty=presence_penalty,
-        frequency_penalty=frequency_penalty,
-        logprobs=logprobs,
-        top_logprobs=top_logprobs,
-        logprobs_kind=logprobs_kind,
-        prompt_logprobs=prompt_logprobs,
-        max_steps=max_steps,
-        entropy_bound=entropy_bound,
-        hold_settled=hold_settled,
-    )
-    params.check_mode(mode)
-    if watch and mode == "ar":
-        raise ParameterError("--watch shows canvases, and --mode ar has none: leave one out")
-    if watch and n > 1:
-        raise ParameterError("--watch shows one answer, and --n asks for more: leave one out")
-    if (logprobs or prompt_logprobs) and not as_json:
-        raise ParameterError("log-probabilities are shown in the document of --json: add it")
+    params = params_of(answers, bounded, drawn, told, canvas)
+    params.check_mode(answers.mode)
+    canvas.check(answers)
+    told.check(as_json=as_json)
     asked = _read_stdin() if prompt is None else prompt
     lm = source.load()
-    if watch:
+    if canvas.watch:
         result = _watched(lm, asked, params)
-    elif as_json or n > 1:
-        result = lm.generate(asked, params=params, mode=mode)
+    elif as_json or params.n > 1:
+        result = lm.generate(asked, params=params, mode=answers.mode)
     else:
-        _stream(lm, asked, params, mode)
+        _stream(lm, asked, params, answers.mode)
         return
     if as_json:
         output.write_json(output.answer(result))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,39 +14,61 @@ if TYPE_CHECKING:
     from canvaslm.checkpoint.folder import Checkpoint
     from canvaslm.engine.quantised.report import Report
     from canvaslm.engine.quantised.rounder import Importance
+    from canvaslm.quant.scheme import Scheme
 
 
-def quantize(
-    model: Annotated[
-        str, typer.Argument(help="The folder or hub id to round.", show_default=False)
-    ],
-    out: Annotated[Path, typer.Argument(help="The folder to write.", show_default=False)],
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """The bits of each kind of weight."""
+
     experts: Annotated[
         Literal["int4", "mxfp4", "int8", "keep"], typer.Option(help="Of the mixture of experts.")
-    ] = "int4",
+    ] = "int4"
     dense: Annotated[
         Literal["int8", "int4", "keep"], typer.Option(help="Of attention and the dense MLPs.")
-    ] = "int8",
+    ] = "int8"
     embedding: Annotated[
         Literal["bf16", "int8", "keep"], typer.Option(help="Of the vocabulary.")
-    ] = "bf16",
+    ] = "bf16"
     group: Annotated[
         int | None,
         typer.Option(
             help="Inputs of an int4 weight that share a scale: 64 or 32.",
             show_default="64, and 32 where 64 does not divide",
         ),
-    ] = None,
+    ] = None
+
+    def scheme(self) -> Scheme:
+        """Raises what `Scheme` does."""
+        from canvaslm.quant.scheme import Scheme
+
+        return Scheme(**vars(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rounding:
+    """How the folder is written."""
+
     calibrate: Annotated[
         Path | None,
         typer.Option(
             help="A text: inputs that are large while it is read are rounded the more carefully.",
             show_default=False,
         ),
-    ] = None,
+    ] = None
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a checkpoint that is there already.")
-    ] = False,
+    ] = False
+
+
+def quantize(
+    *,
+    model: Annotated[
+        str, typer.Argument(help="The folder or hub id to round.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Argument(help="The folder to write.", show_default=False)],
+    kept: Kept,
+    rounding: Rounding,
     as_json: options.Json = False,
 ) -> None:
     """Round a checkpoint's weights and write them as a folder that `load` reads.
@@ -53,30 +76,32 @@ def quantize(
     Router, norms, scalars and self-conditioning are kept. The layout is that of compressed-tensors.
     How far the outputs of each kind of matrix move is printed and written beside the weights.
     """
+    report = _write(model, out, kept.scheme(), rounding)
+    if as_json:
+        output.write_json({"path": str(out), **report.document()})
+    else:
+        _show(out, report)
+
+
+def _write(model: str, out: Path, scheme: Scheme, rounding: Rounding) -> Report:
     from rich.progress import DownloadColumn, TimeRemainingColumn
 
     from canvaslm.checkpoint.folder import open_checkpoint
     from canvaslm.cli.progress import bar
     from canvaslm.engine.quantised.write import check_request, quantise_folder
-    from canvaslm.quant.scheme import Scheme
 
-    scheme = Scheme(experts=experts, dense=dense, embedding=embedding, group=group)
     source = open_checkpoint(model)
-    check_request(source, out, scheme, overwrite=overwrite)
+    check_request(source, out, scheme, overwrite=rounding.overwrite)
     with bar(DownloadColumn(), TimeRemainingColumn()) as progress:
         task = progress.add_task("rounding", total=None)
-        report = quantise_folder(
+        return quantise_folder(
             source,
             out,
             scheme,
-            importance=_importance(source, calibrate),
-            overwrite=overwrite,
+            importance=_importance(source, rounding.calibrate),
+            overwrite=rounding.overwrite,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    if as_json:
-        output.write_json({"path": str(out), **report.document()})
-    else:
-        _show(out, report)
 
 
 def _importance(source: Checkpoint, calibrate: Path | None) -> Importance | None:

@@ -80,7 +80,11 @@ class Holding:
 def plan(
     *,
     model: Annotated[
-        str, typer.Argument(help="A preset, a checkpoint folder, a hub id, or a recipe's FILE.py.")
+        str,
+        typer.Argument(
+            help="A preset, a checkpoint folder, a hub id, or a recipe: sudoku, fewer, star, motif "
+            "or a FILE.py."
+        ),
     ],
     learning: Learning,
     holding: Holding,
@@ -98,18 +102,15 @@ def plan(
     from dataclasses import replace
 
     from canvaslm.cli.train_plan_table import document, lines
-    from canvaslm.engine.memory import available_memory
     from canvaslm.training.plan import plan as planned
 
-    if card is not None and not 0 < card < float("inf"):
-        raise ParameterError(f"--card is a size in gigabytes, more than 0, got {card:g}")
+    room = room_of(card)
     work = work_of(model, learning)
     work = replace(work, sizes=holding.of(work.sizes), **learning.changes(work))
     plans = {
         "kept": planned(work, recompute=False),
         "computed again": planned(work, recompute=True),
     }
-    room = available_memory() if card is None else round(card * 1e9)
     if as_json:
         output.write_json(document(model, work, plans, room))
         return
@@ -117,9 +118,18 @@ def plan(
         typer.echo(line)
 
 
+def room_of(card: float | None) -> int:
+    """Bytes, by default those that are free. Raises ParameterError for no size."""
+    from canvaslm.engine.memory import available_memory
+
+    if card is not None and not 0 < card < float("inf"):
+        raise ParameterError(f"--card is a size in gigabytes, more than 0, got {card:g}")
+    return available_memory() if card is None else round(card * 1e9)
+
+
 def work_of(model: str, learning: Learning) -> Work:
     """What is planned, of a recipe or of a network alone."""
-    from canvaslm.training.planned import of_network, of_recipe
+    from canvaslm.training.planned import named, of_network, of_recipe
 
     begun = train_options.Beginning(
         lora=learning.lora, target=learning.target, quant=learning.quant
@@ -128,5 +138,7 @@ def work_of(model: str, learning: Learning) -> Work:
         from canvaslm.training.from_file import read_recipe
 
         return of_recipe(begun.of(read_recipe(Path(model))), dtype=learning.dtype)
+    if (recipe := named(model)) is not None:
+        return of_recipe(begun.of(recipe), dtype=learning.dtype)
     part = None if learning.lora is None else begun.part(learning.lora)
     return of_network(model, quant=learning.quant, part=part, dtype=learning.dtype)

@@ -33,6 +33,13 @@ def sudoku(
         Path | None,
         typer.Option(help="Learn from these puzzles; see `eval sudoku`.", show_default=False),
     ] = None,
+    grown: Annotated[
+        Path | None,
+        typer.Option(
+            help="Begin with the weights of a run of fewer layers, in this folder.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of weights and data.")] = 0,
     bfloat16: Annotated[
         bool, typer.Option("--bfloat16/--float32", help="Of the matrix products.")
@@ -52,5 +59,6 @@ def sudoku(
         pinned=pinned,
         left_to_right=left_to_right,
         file=None if file is None else str(file),
+        grown=None if grown is None else str(grown),
     )
     carry_out(chosen, out, running)

@@ -11,10 +11,10 @@ from canvaslm.eval.asking import Asking
 from canvaslm.eval.sudoku import How, Solved, left_to_right, on_canvas
 from canvaslm.eval.trials.local import Answered, groups
 from canvaslm.eval.trials.record import Item, Record, Reply
-from canvaslm.eval.trials.suite import Suite
+from canvaslm.eval.trials.suite import Belongs, Suite
 from canvaslm.tasks import Example
 from canvaslm.tasks.sudoku_files import Puzzle
-from canvaslm.tasks.sudoku_protocol import ProtocolSudoku, digits_of
+from canvaslm.tasks.sudoku_protocol import OWN_BINS, OWNER_BINS, ProtocolSudoku, digits_of
 
 if TYPE_CHECKING:
     from canvaslm.engine.lm import LM
@@ -26,7 +26,13 @@ def suite_of(puzzles: Sequence[Puzzle]) -> Suite:
         name=ProtocolSudoku.name,
         examples=[replace(puzzle.example(), canonical="") for puzzle in puzzles],
         score=ProtocolSudoku().score,
+        bins={name: within(*clues) for name, clues in {**OWN_BINS, **OWNER_BINS}.items()},
     )
+
+
+def within(fewest: int, most: int) -> Belongs:
+    """Whether a record's puzzle has so many clues."""
+    return lambda record: fewest <= solved_of(record).clues <= most
 
 
 def asking_of(how: How) -> Asking:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -55,10 +55,15 @@ class Report:
         return {"task": self.task, "mode": self.mode, **values.pop("total"), **values}
 
 
-def summarise(records: Sequence[Record], *, task: str, asking: Asking) -> Report:
-    """Count the cases of `task` up; there must be at least one."""
+def summarise(
+    records: Sequence[Record],
+    *,
+    task: str,
+    asking: Asking,
+    bins: Mapping[str, Callable[[Record], bool]] | None = None,
+) -> Report:
+    """Count the cases of `task` up; there must be at least one. `bins` are those of a Suite."""
     mine = [record for record in records if record.task == task]
-    names = dict.fromkeys(record.bin for record in mine)
     tokens = sum(record.tokens for record in mine)
     seconds = math.fsum(record.spent for record in mine)
     return Report(
@@ -67,10 +72,20 @@ def summarise(records: Sequence[Record], *, task: str, asking: Asking) -> Report
         seed=asking.seed,
         batch=asking.batch,
         total=_row(mine),
-        bins={name: _row([record for record in mine if record.bin == name]) for name in names},
+        bins={name: _row(found) for name, found in _sorted(mine, bins or {}) if found},
         seconds=seconds,
         tokens_per_second=tokens / seconds if seconds else 0.0,
     )
+
+
+def _sorted(
+    records: Sequence[Record], bins: Mapping[str, Callable[[Record], bool]]
+) -> Iterator[tuple[str, list[Record]]]:
+    """The records of each bin, by default of those that they name."""
+    for name, belongs in bins.items():
+        yield name, [record for record in records if belongs(record)]
+    for name in dict.fromkeys(record.bin for record in records) if not bins else ():
+        yield name, [record for record in records if record.bin == name]
 
 
 def _row(records: Sequence[Record]) -> Row:

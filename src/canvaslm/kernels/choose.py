@@ -6,8 +6,9 @@ import os
 from functools import cache
 
 from canvaslm.errors import ParameterError
-from canvaslm.kernels.cpu.library import SETS, runnable
+from canvaslm.kernels.cpu.library import SETS, InstructionSet, open_library, runnable
 from canvaslm.kernels.cpu.operations import Native
+from canvaslm.kernels.cpu.training import Training
 from canvaslm.kernels.ops import Operations
 from canvaslm.kernels.reference import Reference
 
@@ -39,3 +40,15 @@ def named(name: str) -> Operations:
         if name == known:
             return Native(known)
     return Reference()
+
+
+def training() -> Training | None:
+    """The operations that training has of its own, chosen as `operations` are; None for the
+    reference, which has none: PyTorch's own do their work."""
+    asked = os.environ.get(VARIABLE) or next(reversed(runnable()), "reference")
+    return next((training_of(known) for known in SETS if asked == known), None)
+
+
+@cache
+def training_of(name: InstructionSet) -> Training:
+    return Training(open_library(name))

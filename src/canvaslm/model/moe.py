@@ -24,7 +24,10 @@ class Router(nn.Module):
     def forward(self, h_TD: Tensor) -> tuple[Tensor, Tensor]:
         """Weights [T, K] and expert indices [T, K] for the residual h [T, D]."""
         normed = F.rms_norm(h_TD.float(), h_TD.shape[-1:], eps=self.eps).to(h_TD.dtype)
-        scores_TE = self.proj(normed * self.scale * h_TD.shape[-1] ** -0.5)
+        return self.choose(self.proj(normed * self.scale * h_TD.shape[-1] ** -0.5))
+
+    def choose(self, scores_TE: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of the scores of all experts."""
         weights_TK, index_TK = scores_TE.softmax(dim=-1, dtype=torch.float32).topk(self.top_k)
         weights_TK = weights_TK / weights_TK.sum(dim=-1, keepdim=True)
         return weights_TK * self.expert_scale[index_TK], index_TK

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from canvaslm.model.config import ModelConfig
+from canvaslm.model.transformer import Attend
 
-# B batch, N document tokens, P longest prefix, L canvas, H heads, G kv heads, d head
+# B documents, R canvases, N document tokens, P longest prefix, L canvas, H heads, G kv heads,
+# d head
+
+
+class Recording(Attend, Protocol):
+    """Causal attention that remembers, so that canvases can be read after it."""
+
+    def reading(self, row_R: Tensor, prefix_R: Tensor) -> Attend:
+        """For canvas r over the first `prefix_R[r]` tokens of document `row_R[r]`, and itself."""
+        ...
 
 
 def attention(
@@ -62,6 +73,13 @@ class RecordingCausal:
         place = torch.arange(length, device=q.device)
         distance = place[:, None] - place[None, :]
         return attention(q, k, v, (distance >= 0) & (distance < window))
+
+    def reading(self, row_R: Tensor, prefix_R: Tensor) -> ReadingCanvas:
+        documents, canvases = len(self.keys[0]), len(row_R)
+        order_R = torch.arange(documents).repeat_interleave(canvases // documents)
+        if torch.equal(row_R.cpu(), order_R):
+            return ReadingCanvas(self.each(canvases // documents), prefix_R)
+        return ReadingCanvas(self.rows(row_R), prefix_R)
 
     def rows(self, row_R: Tensor) -> RecordingCausal:
         """The recording seen from `R` canvases, canvas r over document `row_R[r]`."""

@@ -41,8 +41,7 @@ def speed_up(model: Transformer) -> None:
     torch.fx.experimental._config.use_duck_shape = False  # equal lengths are a coincidence here
     for layer in model.layers:
         compile_methods(layer, "before", "after")
-        if layer.router is not None:
-            group(layer.experts)
+    group_experts(model)
     compile_methods(model.self_conditioning, "forward")
     attend.attention = torch.compile(attend.attention, dynamic=True)
     objective.token_losses = torch.compile(objective.token_losses, dynamic=True)
@@ -63,6 +62,13 @@ def recompute(model: Transformer) -> None:
         for name in ("before", "after"):
             again = functools.partial(checkpoint, getattr(layer, name), use_reentrant=False)
             setattr(layer, name, again)
+
+
+def group_experts(model: Transformer) -> None:
+    """Let every mixture run as one operation, but those of few bits."""
+    for layer in model.layers:
+        if layer.router is not None and not is_rounded(model):
+            group(layer.experts)
 
 
 def group(module: Experts) -> None:

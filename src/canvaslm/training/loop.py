@@ -12,13 +12,14 @@ from canvaslm.engine.device import choose_device
 from canvaslm.errors import DivergedError, TrainingError
 from canvaslm.text.tokenizer import Tokenizer
 from canvaslm.training.board import Board, NoBoard, TensorBoard
-from canvaslm.training.compiled import can_compile, keep_memory
+from canvaslm.training.compiled import keep_memory
 from canvaslm.training.diverged import keep_batch
 from canvaslm.training.files import append_line, rewind, write_text
 from canvaslm.training.group import Alone, Group
 from canvaslm.training.recipe import Recipe, describe
 from canvaslm.training.state import STATE, load_state, save_state
 from canvaslm.training.trainer import Record, Trainer
+from canvaslm.training.way import Way, quickest
 
 Report = Callable[[Record], None]
 State = tuple[dict[str, Tensor], int]
@@ -32,7 +33,7 @@ def train(
     *,
     resume: bool = False,
     device: str = "cpu",
-    compiled: bool | None = None,
+    way: Way | None = None,
     report: Report | None = None,
     tensorboard: bool = False,
     group: Group | None = None,
@@ -43,7 +44,7 @@ def train(
     `state.safetensors`, and the vocabulary if the run learns one. Interrupted, it keeps the last
     saved state, and Ctrl-C or SIGTERM saves once more; `resume` goes on bit by bit as if nothing
     had happened. A resumed run may have another number of `steps`, which moves the fall of the
-    learning rate. `compiled` None compiles where that is possible and nothing is computed again.
+    learning rate. `way` None is the quickest that there is.
     Raises TrainingError, StorageError, and ParameterError for a device that is not there;
     DivergedError after saving the batch.
     """
@@ -52,9 +53,8 @@ def train(
         place, _ = choose_device(together.place(device))
         saved, tokenizer = begin(recipe, out, resume=resume, group=together)
         keep_memory()
-        can = can_compile() and not recipe.recompute and not together.sharded
-        quick = can if compiled is None else compiled
-        trainer = Trainer(recipe, tokenizer, device=place, group=together, compiled=quick)
+        chosen = way or quickest(recipe, place, together)
+        trainer = Trainer(recipe, tokenizer, device=place, group=together, way=chosen)
         start(trainer, out, saved)
         log = tensorboard and together.leads
         board = TensorBoard(out / "tensorboard", step=trainer.step) if log else NoBoard()

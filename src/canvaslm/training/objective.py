@@ -17,14 +17,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from canvaslm.model.transformer import Transformer
-from canvaslm.training.attend import ReadingCanvas, RecordingCausal
+from canvaslm.model.transformer import Attend, Transformer
+from canvaslm.training.attend import Recording, RecordingCausal
 from canvaslm.training.data.batch import Batch
 from canvaslm.training.distil.certain import certain_losses
+from canvaslm.training.fused.network import Fused
 
 # B documents, N document tokens, R canvases (whole multiples of B), L canvas length, D hidden
 
-Score = Callable[[Transformer, Tensor, Tensor], tuple[Tensor, Tensor]]
+Network = Transformer | Fused
+"""The definition, or its form for training on a CPU."""
+
+Score = Callable[[Network, Tensor, Tensor], tuple[Tensor, Tensor]]
 """What `token_losses` does."""
 
 
@@ -47,14 +51,16 @@ class Losses:
         return self.causal * causal + self.canvas * canvas
 
 
-def token_losses(model: Transformer, hidden: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def token_losses(model: Network, hidden: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Cross-entropy of unembed(hidden [B, N, D]) at `target` [B, N], and the hits: both [B * N]."""
+    if isinstance(model, Fused):
+        return model.token_losses(hidden, target)
     logits = model.unembed(hidden).flatten(0, 1)
     target = target.flatten()
     return F.cross_entropy(logits, target, reduction="none"), logits.argmax(dim=-1) == target
 
 
-def soft_guess(model: Transformer, hidden: Tensor) -> Tensor:
+def soft_guess(model: Network, hidden: Tensor) -> Tensor:
     """The soft embedding [B, N, D] of what hidden states [B, N, D] say."""
     return model.soften(model.unembed(hidden))
 
@@ -66,15 +72,13 @@ def scoring(certainty: float = 0.0, *, recompute: bool) -> Score:
     return partial(checkpoint, score, use_reentrant=False) if recompute else score
 
 
-def losses(
-    model: Transformer, batch: Batch, *, recompute: bool = False, even: bool = False
-) -> Losses:
+def losses(model: Network, batch: Batch, *, recompute: bool = False, even: bool = False) -> Losses:
     """Both losses of one batch, with gradients.
 
     `recompute`: as in `scoring`; `even`: the same passes whatever the batch holds, even those that
     count nothing.
     """
-    recorded = RecordingCausal(model.config)
+    recorded = recording(model)
     positions_1N = torch.arange(batch.documents_BN.shape[1], device=batch.documents_BN.device)[None]
     hidden_BND = model.encode(batch.documents_BN, positions_1N, recorded)
     causal = causal_loss(model, hidden_BND, batch, scoring(recompute=recompute), even=even)
@@ -82,7 +86,7 @@ def losses(
     row_R = torch.arange(len(batch.documents_BN)).repeat_interleave(canvases)
     batch = batch.after(partial(guess, model, batch, recorded, row_R))
     soft_RLD = first_guess(model, batch, recorded, row_R, even=even)
-    context, positions_RL = reading(recorded.each(canvases), batch, row_R)
+    context, positions_RL = reading(recorded, batch, row_R)
     hidden_RLD = model.denoise(batch.noised_RL, soft_RLD, positions_RL, context)
     score = scoring(batch.certainty, recompute=recompute)
     loss_T, hit_T = score(model, hidden_RLD, batch.clean_RL)
@@ -90,7 +94,7 @@ def losses(
 
 
 def causal_loss(
-    model: Transformer, hidden_BND: Tensor, batch: Batch, score: Score, *, even: bool
+    model: Network, hidden_BND: Tensor, batch: Batch, score: Score, *, even: bool
 ) -> Tensor:
     """Mean next-token cross-entropy of the encoder over the marked tokens; 0 if none are."""
     marked_T = batch.causal_BN[:, 1:].flatten()
@@ -102,9 +106,9 @@ def causal_loss(
 
 @torch.no_grad()
 def guess(
-    model: Transformer,
+    model: Network,
     batch: Batch,
-    recorded: RecordingCausal,
+    recorded: Recording,
     row_R: Tensor,
     rows: Tensor,
     canvas_rL: Tensor,
@@ -112,16 +116,16 @@ def guess(
 ) -> Tensor:
     """Logits [r, L, V] over the canvases of `rows`, which see what `before` made of them."""
     seen_r = row_R[rows.cpu()]
-    context, positions = reading(recorded.rows(seen_r), batch, seen_r)
+    context, positions = reading(recorded, batch, seen_r)
     soft = None if before_rLV is None else model.soften(before_rLV).to(model.embedding.dtype)
     return model.unembed(model.denoise(canvas_rL, soft, positions, context))
 
 
 @torch.no_grad()
 def first_guess(
-    model: Transformer,
+    model: Network,
     batch: Batch,
-    recorded: RecordingCausal,
+    recorded: Recording,
     row_R: Tensor,
     *,
     even: bool = False,
@@ -134,7 +138,7 @@ def first_guess(
     looking = sighted.new_zeros(1) if even and not len(sighted) else sighted
     if len(looking):
         seen_S = row_R[looking.cpu()]
-        context, positions = reading(recorded.rows(seen_S), batch, seen_S)
+        context, positions = reading(recorded, batch, seen_S)
         hidden = model.denoise(batch.noised_RL[looking], None, positions, context)
         guess_SLD = soft_guess(model, hidden).to(soft_RLD.dtype)
         soft_RLD[sighted] = guess_SLD[: len(sighted)]
@@ -144,9 +148,13 @@ def first_guess(
     return soft_RLD
 
 
-def reading(recorded: RecordingCausal, batch: Batch, row_R: Tensor) -> tuple[ReadingCanvas, Tensor]:
-    """The context of each canvas (document `row_R`, whose recording it is given), and its absolute
-    positions [R, L]."""
+def recording(model: Network) -> Recording:
+    """What the encoder attends by, and the canvases after it."""
+    return model.recording() if isinstance(model, Fused) else RecordingCausal(model.config)
+
+
+def reading(recorded: Recording, batch: Batch, row_R: Tensor) -> tuple[Attend, Tensor]:
+    """The context of each canvas, of document `row_R`, and its absolute positions [R, L]."""
     prefix_R = batch.prefix_B[row_R]
     offset_L = torch.arange(batch.noised_RL.shape[1], device=prefix_R.device)
-    return ReadingCanvas(recorded, prefix_R), prefix_R[:, None] + offset_L
+    return recorded.reading(row_R, prefix_R), prefix_R[:, None] + offset_L

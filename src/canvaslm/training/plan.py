@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 import torch
@@ -17,9 +17,10 @@ from canvaslm.engine.quantised.matrices import kept_names, matrices, shapes
 from canvaslm.engine.quantised.rounder import rounded_format
 from canvaslm.errors import ParameterError
 from canvaslm.kernels.weight import Format, Weight
-from canvaslm.model.config import ModelConfig
+from canvaslm.model.config import LayerConfig, ModelConfig
 from canvaslm.model.transformer import Transformer
 from canvaslm.quant.scheme import Scheme
+from canvaslm.training.depth import told
 from canvaslm.training.optimise.choose import Adafactor, MuonAdamW, Optimise, is_matrix
 from canvaslm.training.part import Everything, LowRank, Part
 from canvaslm.training.rehearse import REHEARSED, Kept, Sizes, rehearse
@@ -113,9 +114,19 @@ def plan(work: Work, *, recompute: bool) -> Plan:
         gradients=FLOAT32 * numbers,
         optimiser=optimiser_bytes(work.optimise, learning),
         average=FLOAT32 * numbers if work.average else 0,
-        step=rehearse(lambda: build(work), work.sizes, bfloat16=work.bfloat16, again=recompute),
+        step=step_of(work, recompute=recompute),
         update=UPDATE * FLOAT32 * max(prod(shape) for shape in learning.values()),
     )
+
+
+def step_of(work: Work, *, recompute: bool) -> Kept:
+    """What a step holds."""
+
+    def of(layers: tuple[LayerConfig, ...]) -> Kept:
+        part = replace(work, config=replace(work.config, layers=layers))
+        return rehearse(lambda: build(part), work.sizes, bfloat16=work.bfloat16, again=recompute)
+
+    return told(work.config.layers, of)
 
 
 def learning_shapes(work: Work) -> dict[str, tuple[int, ...]]:

@@ -159,8 +159,8 @@ class Shards(Replicas):
     def share(self, micros: Sequence[Micro]) -> Sequence[Micro]:
         if any(type(micro.batch).after is not Batch.after for micro in micros):
             raise TrainingError(
-                "batches made of the model's own outputs take another number of passes in each "
-                "process, which cannot be sharded: train without --sharded"
+                "batches made of the model's own outputs (Puzzles, Fewer) take another number of "
+                "passes in each process, which cannot be sharded: train without --sharded"
             )
         return super().share(micros)
 

@@ -31,6 +31,8 @@ from canvaslm.training.objective import scoring
 REHEARSED = 2
 """Experts that share all tokens between them."""
 
+DEVICE = torch.ops.prim.device.default
+
 Build = Callable[[], tuple[Transformer, Iterable[nn.Parameter]]]
 """The network, and what of it learns."""
 
@@ -59,13 +61,20 @@ class Kept:
     """Bytes that are kept for the gradient, by whom, and the most that a step ever holds.
 
     `most` is beyond the weights, the adapter and all gradients, which are there from the second
-    micro-batch on; of it, `transient` is what is not kept.
+    micro-batch on; of it, `transient` is what is not kept. It is the most of `ends`, while the
+    first layer runs or the last, or what is outside all, and of `between`, each of which follows
+    one of those and is followed by one.
     """
 
     encoder: int
     denoiser: int
     heads: int
-    most: int
+    ends: tuple[int, ...]
+    between: tuple[int, ...]
+
+    @property
+    def most(self) -> int:
+        return max((*self.ends, *self.between))
 
     @property
     def kept(self) -> int:
@@ -77,21 +86,29 @@ class Kept:
 
 
 class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
-    """Bytes of the tensors that live, and the most of them so far."""
+    """Bytes of the tensors that live, and the most of them since the last `turn`."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.live, self.most = 0, 0
+        self.peaks: list[int] = []
         self._known: dict[int, weakref.ref[Any]] = {}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if func is DEVICE:  # asked for all the time; going on to the fake tensors takes long
+            return args[0].fake_device
         found = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(found):
             if isinstance(leaf, Tensor):
                 self.meet(leaf)
         return found
+
+    def turn(self, _: object = None) -> None:
+        """Begin with a new part of the step."""
+        self.peaks.append(self.most)
+        self.most = self.live
 
     def meet(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
@@ -128,7 +145,30 @@ def rehearse(build: Build, sizes: Sizes, *, bfloat16: bool, again: bool) -> Kept
                 share_evenly(module)
         if again:
             recompute(model)
+        watch(model, counter)
         return step(model, sizes, counter, bfloat16=bfloat16, again=again)
+
+
+def watch(model: Transformer, counter: Counter) -> None:
+    """Turn when the first layer is left and when the last one is entered, on the way there and on
+    the way back."""
+    if len(model.layers) < 2:
+        return
+    left: list[Tensor] = []
+
+    def leave(_: object, given: object, h_BND: Tensor) -> None:
+        left[:] = [h_BND]
+        counter.turn()
+
+    def enter(_: object, given: tuple[Tensor, ...]) -> None:
+        counter.turn()
+        if left[0].requires_grad:
+            given[0].register_hook(counter.turn)  # type: ignore[no-untyped-call]
+            left[0].register_hook(counter.turn)  # type: ignore[no-untyped-call]
+        left.clear()
+
+    model.layers[0].register_forward_hook(leave)
+    model.layers[-1].register_forward_pre_hook(enter)
 
 
 def step(
@@ -160,8 +200,14 @@ def step(
         marks.append(counter.live)
     loss.backward()  # type: ignore[no-untyped-call]
     encoder, first, denoiser, second = (b - a for a, b in pairwise(marks))
+    counter.turn()
+    peaks = [peak - before for peak in counter.peaks]
     return Kept(
-        encoder=encoder, denoiser=denoiser, heads=first + second, most=counter.most - before
+        encoder=encoder,
+        denoiser=denoiser,
+        heads=first + second,
+        ends=tuple(peaks[::2]),
+        between=tuple(peaks[1::2]),
     )
 
 

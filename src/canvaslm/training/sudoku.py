@@ -17,12 +17,14 @@ from canvaslm.model.presets import GLOBAL, parameter_count
 from canvaslm.model.transformer import Transformer
 from canvaslm.text.tokenizer import Tokenizer
 from canvaslm.training.data.batch import control
+from canvaslm.training.grow import grow
 from canvaslm.training.optimise.choose import MuonAdamW
 from canvaslm.training.optimise.schedule import Trapezoid
 from canvaslm.training.recipe import Recipe
 from canvaslm.training.start import TOKENIZER, Scratch, copy_of
+from canvaslm.training.state import load_state
 from canvaslm.training.sudoku_data import Puzzles
-from canvaslm.training.sudoku_stages import LEFT_TO_RIGHT, STAGES, Stage
+from canvaslm.training.sudoku_stages import GROWN, LEFT_TO_RIGHT, STAGES, Stage
 from canvaslm.training.sudoku_vocabulary import TEMPLATE, VOCABULARY, draw_map, grid_tokenizer
 from canvaslm.training.vocabulary import tokenizer_files
 
@@ -44,12 +46,14 @@ class GridModel(Scratch):
     """First weights of a Sudoku model: dense, its canvas a grid, its vocabulary digits.
 
     All layers but the last are sliding ones, as in the release, with windows wider than a puzzle.
+    `grown` is the folder of a run of fewer layers whose averaged weights it begins with.
     """
 
     hidden_size: int = 128
     num_layers: int = 6
     vocab_size: int = VOCABULARY
     most: int = MOST
+    grown: str | None = None
 
     def vocabulary_files(self, seed: int) -> Iterable[tuple[str, str]]:
         del seed
@@ -60,6 +64,11 @@ class GridModel(Scratch):
     def network(self, tokenizer: Tokenizer, *, seed: int) -> Transformer:
         model = super().network(tokenizer, seed=seed)
         draw_map(model.embedding, torch.Generator().manual_seed(seed))
+        if self.grown is not None:
+            tensors, _ = load_state(Path(self.grown).expanduser())
+            start = "average."
+            averaged = {k.removeprefix(start): v for k, v in tensors.items() if start in k}
+            grow(model, averaged)
         return model
 
     def config(self, tokenizer: Tokenizer) -> ModelConfig:
@@ -110,14 +119,17 @@ def sudoku(
     pinned: float = 0.5,
     left_to_right: bool = False,
     file: str | None = None,
+    grown: str | None = None,
 ) -> Recipe:
-    """`own` and `pinned` at 0 are ablations; `left_to_right` makes the rival.
+    """`own` and `pinned` at 0 are ablations; `left_to_right` makes the rival; `grown` goes on from
+    a run of fewer layers, with puzzles in the prompt alone.
 
     Muon for matrices and a trapezoid are what taught the embedded model most grids for each one
     seen; the last fifth of the steps lowers the rate.
     """
+    usual = LEFT_TO_RIGHT if left_to_right else STAGES if grown is None else GROWN
     data = Puzzles(
-        stages=tuple(stages or (LEFT_TO_RIGHT if left_to_right else STAGES)),
+        stages=tuple(stages or usual),
         own_share=0.0 if left_to_right else own,
         pinned_share=pinned,
         left_to_right=left_to_right,
@@ -125,12 +137,12 @@ def sudoku(
     )
     return Recipe(
         name="sudoku",
-        start=GridModel(hidden_size=size, num_layers=layers),
+        start=GridModel(hidden_size=size, num_layers=layers, grown=grown),
         data=data,
         steps=steps,
         seed=seed,
         optimise=MuonAdamW(),
-        schedule=Trapezoid(warmup=100, decay=0.2),
+        schedule=Trapezoid(warmup=100, decay=0.2 if grown is None else 0.6),
         ema=0.999,
         save_every=200,
         bfloat16=bfloat16,

@@ -51,9 +51,13 @@ STAGES = (
     Stage(),
     Stage(since=800, bins=HARD, noise=2.0, looks=4),
     Stage(since=2200, alone=32, documents=24, canvases=4, bins=HARD, noise=2.0, looks=4),
+    Stage(since=3200, alone=0, documents=32, canvases=4, bins=HARD, noise=2.0, looks=4),
 )
 """Rules first, where a view costs least; then what takes thought; then as the protocol asks, whose
 prompt is read by all layers before the canvas is."""
+
+GROWN = (Stage(alone=0, documents=64, canvases=2, bins=HARD, noise=2.0, looks=4),)
+"""What a deeper model goes on with: twice as many puzzles for as many canvases."""
 
 LEFT_TO_RIGHT = (Stage(alone=0, documents=64, canvases=1),)
 

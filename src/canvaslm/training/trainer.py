@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from canvaslm.errors import DivergedError, TrainingError
+from canvaslm.kernels.choose import training
 from canvaslm.text.tokenizer import Tokenizer
-from canvaslm.training.compiled import recompute, speed_up
+from canvaslm.training.compiled import group_experts, recompute, speed_up
 from canvaslm.training.data.batch import Micro
 from canvaslm.training.diverged import diverged
 from canvaslm.training.group import Alone, Group
@@ -23,6 +24,7 @@ from canvaslm.training.optimise.average import Average
 from canvaslm.training.optimise.choose import Adafactor
 from canvaslm.training.recipe import Recipe
 from canvaslm.training.speed import operations
+from canvaslm.training.way import Way
 
 Record = dict[str, float]
 STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -41,21 +43,24 @@ class Trainer:
         *,
         device: torch.device,
         group: Group | None = None,
-        compiled: bool = False,
+        way: Way = "plain",
     ) -> None:
-        if compiled and recipe.recompute:
-            raise TrainingError("compiled layers keep their activations: choose one of the two")
+        if way != "plain" and recipe.recompute:
+            raise TrainingError(f"{way} layers keep their activations: choose one of the two")
         self.recipe, self.device, self.step, self.group = recipe, device, 0, group or Alone()
-        if compiled and self.group.sharded:
-            raise TrainingError("sharded layers are not compiled: choose one of the two")
+        if way != "plain" and self.group.sharded:
+            raise TrainingError(f"sharded layers are not {way}: choose one of the two")
         if self.group.sharded and isinstance(recipe.optimise, Adafactor):
             raise TrainingError("PyTorch's Adafactor cannot be sharded: take AdamW or MuonAdamW")
         self.model = recipe.start.network(tokenizer, seed=recipe.seed)
         self.feed = recipe.data.open(tokenizer, self.model.config, seed=recipe.seed)
         self.parameters = dict(recipe.part.prepare(self.model, seed=recipe.seed))
         self.model.to(device)
-        if compiled:
+        if way == "compiled":
             speed_up(self.model)
+        self.native = training() if way == "fused" else None
+        if self.native is not None:
+            group_experts(self.model)
         if recipe.recompute:
             recompute(self.model)
         self.spread()
@@ -67,7 +72,9 @@ class Trainer:
         """Hand the network to the group, and find what learns in what came of it."""
         names = {id(parameter): name for name, parameter in self.model.named_parameters()}
         even = not isinstance(self.group, Alone)
-        learner = Learner(self.model, recompute=self.recipe.recompute, even=even)
+        learner = Learner(
+            self.model, recompute=self.recipe.recompute, even=even, native=self.native
+        )
         self.learner = self.group.spread(learner)
         now = dict(self.model.named_parameters())
         self.parameters = {key: now[names[id(p)]] for key, p in self.parameters.items()}

@@ -1,0 +1,1 @@
+"""Training on a CPU by operations of our own: everything between the plain matrix products."""
