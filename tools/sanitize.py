@@ -51,6 +51,7 @@ def main() -> int:
         subprocess.run(command, check=True, env=os.environ | {"CANVASLM_LIBRARIES": folder})
         left_out = [f"--ignore=tests/kernels/{name}" for name in OTHERS]
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *left_out]
+        command += ["tests/kernels", *TRAINING]
         workers = ["-n", "auto", "--maxprocesses=4", "--dist=loadfile"]
         done = subprocess.run(
             [*command, "tests/kernels", *TRAINING, *workers, *sys.argv[1:]],

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from canvaslm.checkpoint.hub import resolve
+from canvaslm.checkpoint.hub import SHIPPED, resolve
 from canvaslm.errors import CheckpointError
 
 
@@ -12,9 +12,19 @@ def test_a_folder_is_itself(tmp_path: Path) -> None:
     assert resolve(tmp_path) == resolve(str(tmp_path)) == tmp_path
 
 
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_model_goes_by_its_name_unless_a_folder_has_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert (resolve(name) / "model.safetensors").is_file()
+    (tmp_path / name).mkdir()
+    assert resolve(name) == Path(name)
+
+
 @pytest.mark.parametrize("where", ["no-such-folder", "./no/such/folder", "/no/such", "a/b/c"])
 def test_a_path_that_leads_nowhere_is_refused(where: str) -> None:
-    with pytest.raises(CheckpointError, match="expected a checkpoint folder or a hub id"):
+    with pytest.raises(CheckpointError, match="expected a checkpoint folder, a hub id"):
         resolve(where)
 
 

@@ -67,3 +67,16 @@ def test_it_can_be_compiled_whole() -> None:
         (x, weights, index, gate_up, down),
         test_utils=("test_schema", "test_faketensor", "test_autograd_registration"),
     )
+
+
+def test_experts_that_do_not_learn_pass_the_same_gradient_on() -> None:
+    x, weights = torch.randn(9, 4, requires_grad=True), torch.rand(9, 2, requires_grad=True)
+    index = torch.rand(9, 3).argsort(dim=1)[:, :2]
+    gate_up, down = torch.randn(3, 10, 4), torch.randn(3, 4, 5)
+    found = []
+    for learns in (False, True):
+        stacked = [t.clone().requires_grad_(learns) for t in (gate_up, down)]
+        mixed = mixture(x, weights, index, *stacked)
+        found.append(torch.autograd.grad(mixed.square().sum(), (x, weights)))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)

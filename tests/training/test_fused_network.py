@@ -8,9 +8,10 @@ import torch
 from tests.training.conftest import tiny_recipe
 from tests.training.test_sudoku import SMALL, tiny
 
-from canvaslm.errors import TrainingError
+from canvaslm.errors import ParameterError, TrainingError
 from canvaslm.kernels.choose import training
 from canvaslm.text.tokenizer import Tokenizer
+from canvaslm.training.fused.network import Fused
 from canvaslm.training.group import Alone
 from canvaslm.training.recipe import Recipe
 from canvaslm.training.trainer import Trainer
@@ -68,3 +69,11 @@ def test_without_kernels_there_is_another_way(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("CANVASLM_KERNELS", "reference")
     assert training() is None
     assert quickest(tiny_recipe(), CPU, Alone()) in ("compiled", "plain")
+
+
+@needs_kernels
+def test_weights_in_float64_are_refused(tokenizer: Tokenizer) -> None:
+    native = training()
+    assert native is not None
+    with pytest.raises(ParameterError, match="plain"):
+        Fused(Trainer(tiny_recipe(), tokenizer, device=CPU).model.double(), native)

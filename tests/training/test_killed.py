@@ -22,7 +22,7 @@ recipe = tiny_recipe(steps=14, save_every=1, watch=Watch(every=5, batches=1))
 def begin(out):
     child = os.fork()
     if child == 0:
-        train(recipe, out, resume=(out / STATE).exists(), way="plain")
+        train(recipe, out, resume=(out / STATE).exists())
         os._exit(0)
     return child
 

@@ -54,7 +54,7 @@ def test_it_ends_in_an_adapter_that_is_read_merged_and_served(base: Path, tmp_pa
     import canvaslm
 
     before = (base / "model.safetensors").read_bytes()
-    folder = train(recipe(Base(str(base)), tmp_path), tmp_path / "run", way="plain")
+    folder = train(recipe(Base(str(base)), tmp_path), tmp_path / "run")
     assert (base / "model.safetensors").read_bytes() == before
     assert {file.name for file in folder.iterdir()} == {
         "adapter_config.json",
@@ -72,7 +72,7 @@ def test_it_ends_in_an_adapter_that_is_read_merged_and_served(base: Path, tmp_pa
 
 def test_the_state_holds_the_adapter_alone(base: Path, tmp_path: Path) -> None:
     chosen = recipe(Base(str(base)), tmp_path, steps=2, watch=Watch(every=1, batches=1))
-    folder = train(chosen, tmp_path / "run", way="plain")
+    folder = train(chosen, tmp_path / "run")
     tensors, _ = load_state(tmp_path / "run")
     pairs_of = read_adapter(folder).pairs
     own = {f"{name}.{half}" for name in pairs_of for half in "ab"}
@@ -95,15 +95,15 @@ def test_a_stopped_run_is_resumed_bit_by_bit(
     targets = DENSE if rounded else TARGETS
     chosen = recipe(start, tmp_path, part=LowRank(rank=2, targets=targets))
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    finished = train(chosen, whole, way="plain")
+    finished = train(chosen, whole)
 
     def stop(record: dict[str, float]) -> None:
         if record["step"] == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(chosen, stopped, way="plain", report=stop)
-    resumed = train(chosen, stopped, resume=True, way="plain")
+        train(chosen, stopped, report=stop)
+    resumed = train(chosen, stopped, resume=True)
     assert same_state(whole, stopped)
     for file in finished.iterdir():
         assert file.read_bytes() == (resumed / file.name).read_bytes()
@@ -111,10 +111,10 @@ def test_a_stopped_run_is_resumed_bit_by_bit(
 
 def test_another_rank_does_not_go_on_with_a_run(base: Path, tmp_path: Path) -> None:
     start = Base(str(base))
-    train(recipe(start, tmp_path, steps=1), tmp_path / "run", way="plain")
+    train(recipe(start, tmp_path, steps=1), tmp_path / "run")
     other = recipe(start, tmp_path, part=LowRank(rank=3, targets=TARGETS))
     with pytest.raises(TrainingError, match="part differ"):
-        train(other, tmp_path / "run", resume=True, way="plain")
+        train(other, tmp_path / "run", resume=True)
 
 
 @pytest.mark.parametrize("quant", ["int8", "int4", "mxfp4"])
@@ -141,11 +141,11 @@ def test_what_cannot_be_is_refused(base: Path, sixes: Path, tmp_path: Path) -> N
         LowRank(rank=0)
     chosen = recipe(Rounded(str(sixes), quant="int8"), tmp_path, part=Everything())
     with pytest.raises(TrainingError, match="part=LowRank"):
-        train(chosen, tmp_path / "run", way="plain")
+        train(chosen, tmp_path / "run")
     with pytest.raises(TrainingError, match="is not quantised"):
         _ = Rounded(str(base)).checkpoint
     with pytest.raises(ParameterError, match=r"no attention\.v"):
-        train(recipe(Base(str(base)), tmp_path, part=LowRank()), tmp_path / "run", way="plain")
+        train(recipe(Base(str(base)), tmp_path, part=LowRank()), tmp_path / "run")
 
 
 @pytest.mark.parametrize("optimise", [MuonAdamW(), AdamW(), Adafactor()])

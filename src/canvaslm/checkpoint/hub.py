@@ -8,11 +8,15 @@ from pathlib import Path
 from canvaslm.errors import CheckpointError
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+SHIPPED = {name: Path(__file__).resolve().parent.parent / name for name in ("pocket", "sudoku")}
+"""The models that come with the package, by name."""
+
 WANTED = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.md"]
 
 
 def resolve(where: str | Path) -> Path:
-    """The folder `where` names: itself, or the local copy of a hub repository, fetched if needed.
+    """The folder `where` names: itself, that of a shipped model, or the local copy of a hub
+    repository, fetched if needed.
 
     Only safetensors, JSON and text files are fetched. Raises CheckpointError if there is neither
     such a folder nor such a repository, or if the hub cannot be reached.
@@ -24,10 +28,12 @@ def resolve(where: str | Path) -> Path:
         raise CheckpointError(
             f"{folder} is a file; expected the folder that holds config.json and *.safetensors"
         )
+    if where in SHIPPED:
+        return SHIPPED[str(where)]
     if not isinstance(where, str) or not HUB_ID.fullmatch(where):
         raise CheckpointError(
-            f"no folder {str(where)!r}; expected a checkpoint folder or a hub id such as "
-            "'google/diffusiongemma-26B-A4B-it'"
+            f"no folder {str(where)!r}; expected a checkpoint folder, a hub id such as "
+            f"'google/diffusiongemma-26B-A4B-it', or one of {', '.join(SHIPPED)}"
         )
     return fetch(where)
 

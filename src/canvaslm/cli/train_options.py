@@ -40,6 +40,14 @@ Quant = Annotated[
     typer.Option(help="With --lora: round the base while it is read.", show_default="as it is"),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run that is in the folder.")]
+Until = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Stop and save after so many steps; the schedule stays that of all.",
+        show_default=False,
+    ),
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]
 TensorBoard = Annotated[
     bool, typer.Option("--tensorboard", help="Also log to the folder for TensorBoard.")
@@ -109,6 +117,7 @@ class Running:
     """How a run goes, which changes nothing of what it comes to."""
 
     resume: Resume = False
+    until: Until = None
     device: Device = "cpu"
     tensorboard: TensorBoard = False
 

@@ -33,6 +33,7 @@ def carry_out(recipe: Recipe, out: Path, running: Running) -> None:
             recipe,
             out,
             resume=running.resume,
+            until=running.until,
             device=running.device,
             tensorboard=running.tensorboard,
             group=group,
@@ -63,11 +64,14 @@ def show(recipe: Recipe, out: Path, run: Callable[..., Path], *, device: str) ->
         plot_losses(out)
     elif not can_plot():
         typer.echo("no loss plot: matplotlib is not installed", err=True)
+    if folder == out:
+        tell_stopped(out)
+        return
     typer.echo(folder)
 
 
 def tell_stopped(out: Path) -> None:
-    """Say after Ctrl-C what is kept."""
+    """Say of a run that is not at its end what is kept."""
     from canvaslm.training.state import saved_step
 
     step = saved_step(out)

@@ -8,6 +8,7 @@ from canvaslm.adapter.adapter import Adapter
 from canvaslm.adapter.files import read_adapter
 from canvaslm.adapter.mark import warn_of_another_base
 from canvaslm.checkpoint.folder import Checkpoint, open_checkpoint
+from canvaslm.checkpoint.hub import SHIPPED
 from canvaslm.engine.decide.calibration import Calibration
 from canvaslm.engine.device import Placement, choose
 from canvaslm.engine.lm import LM, Cache
@@ -19,7 +20,7 @@ from canvaslm.model.presets import parameter_count
 from canvaslm.quant.scheme import Scheme
 from canvaslm.text.tokenizer import Tokenizer
 
-POCKET = Path(__file__).resolve().parent.parent / "pocket"
+POCKET = SHIPPED["pocket"]
 
 
 def load(
@@ -32,7 +33,7 @@ def load(
     context: int | None = None,
     adapter: str | Path | Adapter | None = None,
 ) -> LM:
-    """Load a checkpoint folder or hub id, or without `path` the embedded model.
+    """Load a checkpoint folder, hub id or shipped model ("pocket", "sudoku"); without `path` pocket.
 
     `device` is auto, cpu, cuda or cuda:N; `dtype` auto, float32, bfloat16, float16 or float64.
     `lm.placement` says what auto came to and why. `quant` int4, mxfp4 or int8 rounds the weights

@@ -83,6 +83,11 @@ def _(
     )
 
 
+def _gradient_of(weight: Tensor, learns: bool) -> Tensor:
+    """Zeros to add to, or nothing: the experts of an adapter's base are most of its memory."""
+    return torch.zeros_like(weight) if learns else weight.new_empty(0)
+
+
 @torch.library.custom_op("canvaslm::experts_backward", mutates_args=())
 def experts_backward(
     grad_TD: Tensor,
@@ -94,8 +99,10 @@ def experts_backward(
     order_S: Tensor,
     gate_up_SJ: Tensor,
     y_TKD: Tensor,
+    learns: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of x, weights, gate_up and down."""
+    """Gradients of x, weights, gate_up and down; those of the last two are empty unless the
+    experts learn."""
     top_k = index_TK.shape[1]
     counts = torch.bincount(index_TK.flatten(), minlength=gate_up.shape[0]).tolist()
     grad_weights_TK = torch.einsum("td,tkd->tk", grad_TD, y_TKD).to(weights_TK.dtype)
@@ -106,19 +113,21 @@ def experts_backward(
     curved = F.gelu(gate, approximate="tanh")
     active_SI = curved * up
     grad_active_SI = torch.empty_like(active_SI)
-    grad_down = torch.zeros_like(down)
+    grad_down = _gradient_of(down, learns)
     for e, span in _each(counts):
         torch.mm(grad_y_SD[span], down[e], out=grad_active_SI[span])
-        torch.mm(grad_y_SD[span].t(), active_SI[span], out=grad_down[e])
+        if learns:
+            torch.mm(grad_y_SD[span].t(), active_SI[span], out=grad_down[e])
     grad_gate = torch.ops.aten.gelu_backward(grad_active_SI * up, gate, approximate="tanh")
     grad_up = grad_active_SI * curved
     grad_gate_up_SJ = torch.cat((grad_gate, grad_up), dim=-1)
     x_SD = x_TD.index_select(0, token_S)
     grad_x_SD = torch.empty_like(x_SD)
-    grad_gate_up = torch.zeros_like(gate_up)
+    grad_gate_up = _gradient_of(gate_up, learns)
     for e, span in _each(counts):
         torch.mm(grad_gate_up_SJ[span], gate_up[e], out=grad_x_SD[span])
-        torch.mm(grad_gate_up_SJ[span].t(), x_SD[span], out=grad_gate_up[e])
+        if learns:
+            torch.mm(grad_gate_up_SJ[span].t(), x_SD[span], out=grad_gate_up[e])
     grad_x_TD = _ungroup(grad_x_SD, order_S, index_TK).sum(dim=1)
     return grad_x_TD, grad_weights_TK, grad_gate_up, grad_down
 
@@ -134,12 +143,13 @@ def _(
     order_S: Tensor,
     gate_up_SJ: Tensor,
     y_TKD: Tensor,
+    learns: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return (
         torch.empty_like(x_TD),
         torch.empty_like(weights_TK),
-        torch.empty_like(gate_up),
-        torch.empty_like(down),
+        _gradient_of(gate_up, learns),
+        _gradient_of(down, learns),
     )
 
 
@@ -150,10 +160,11 @@ def _save(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
 
 def _gradient(ctx, grad_TD, *unused):  # type: ignore[no-untyped-def]
     x, weights, index, gate_up, down, order, gate_up_SJ, y = ctx.saved_tensors
-    grad_x, grad_weights, grad_gate_up, grad_down = experts_backward(
-        grad_TD.contiguous(), x, weights, index, gate_up, down, order, gate_up_SJ, y
+    learns = any(ctx.needs_input_grad[3:])
+    grad_x, grad_weights, *experts = experts_backward(
+        grad_TD.contiguous(), x, weights, index, gate_up, down, order, gate_up_SJ, y, learns
     )
-    return grad_x, grad_weights, None, grad_gate_up, grad_down
+    return grad_x, grad_weights, None, *(experts if learns else (None, None))
 
 
 experts.register_autograd(_gradient, setup_context=_save)

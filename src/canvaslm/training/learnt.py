@@ -21,8 +21,8 @@ BENT = tuple(target for target in TARGETS if target != "router.proj")
 LESSONS = {
     "star": Mixture(
         tasks={"star": 1.0},
-        documents=16,
-        canvases=8,
+        documents=96,
+        canvases=4,
         canvas_length=10,
         wide_share=0.05,
         causal_share=0.05,
@@ -30,7 +30,7 @@ LESSONS = {
     ),
     "motif": Mixture(
         tasks={"motif": 1.0},
-        documents=16,
+        documents=32,
         canvases=3,
         canvas_length=40,
         wide_share=0.1,

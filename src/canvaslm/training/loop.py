@@ -32,6 +32,7 @@ def train(
     out: Path,
     *,
     resume: bool = False,
+    until: int | None = None,
     device: str = "cpu",
     way: Way | None = None,
     report: Report | None = None,
@@ -44,7 +45,8 @@ def train(
     `state.safetensors`, and the vocabulary if the run learns one. Interrupted, it keeps the last
     saved state, and Ctrl-C or SIGTERM saves once more; `resume` goes on bit by bit as if nothing
     had happened. A resumed run may have another number of `steps`, which moves the fall of the
-    learning rate. `way` None is the quickest that there is.
+    learning rate. `until` stops after so many steps, on the schedule of all, and returns `out`, which
+    holds the state and no model yet. `way` None is the quickest that there is.
     Raises TrainingError, StorageError, and ParameterError for a device that is not there;
     DivergedError after saving the batch.
     """
@@ -59,11 +61,13 @@ def train(
         log = tensorboard and together.leads
         board = TensorBoard(out / "tensorboard", step=trainer.step) if log else NoBoard()
         try:
-            run(trainer, out, report or (lambda record: None), board)
+            run(trainer, out, report or (lambda record: None), board, until=until)
         except DivergedError as error:
             raise keep_batch(error, out) from error
         finally:
             board.close()
+        if trainer.step < recipe.steps and not tired(trainer):
+            return out
         return export(trainer, tokenizer, out)
 
 
@@ -116,18 +120,20 @@ def check_recipe(now: dict[str, object], path: Path) -> None:
         )
 
 
-def run(trainer: Trainer, out: Path, report: Report, board: Board) -> None:
+def run(
+    trainer: Trainer, out: Path, report: Report, board: Board, *, until: int | None = None
+) -> None:
     """Advance to the last step or an early end, logging, measuring and saving on the way."""
-    leads = trainer.group.leads
+    leads, last = trainer.group.leads, min(trainer.recipe.steps, until or trainer.recipe.steps)
     try:
         watch(trainer, out)  # where the run was stopped between a step and its measurement
-        while trainer.step < trainer.recipe.steps and not tired(trainer):
+        while trainer.step < last and not tired(trainer):
             record = trainer.advance() | watch(trainer, out)
             if leads:
                 append_line(out / LOG, json.dumps(record))
                 board.write(record)
                 report(record)
-            ending = at_end(trainer) or tired(trainer)
+            ending = trainer.step == last or tired(trainer)
             if trainer.step % trainer.recipe.save_every == 0 or ending:
                 save(trainer, out)
             if trainer.group.stopping():

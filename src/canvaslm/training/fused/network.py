@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from canvaslm.errors import ParameterError
 from canvaslm.kernels.cpu.training import Training
 from canvaslm.model.config import LayerConfig, ModelConfig
 from canvaslm.model.rope import angles, inverse_frequencies
@@ -25,10 +26,16 @@ class Fused:
     """`encode`, `denoise`, `unembed` and `soften` of `model`, with gradients to its weights.
 
     Linear layers are called as they are, whatever stands in their place; between them nothing is
-    computed by PyTorch. Hidden states come in the kind of number of the products.
+    computed by PyTorch. Hidden states come in the kind of number of the products. Raises
+    ParameterError for weights in float64.
     """
 
     def __init__(self, model: Transformer, native: Training) -> None:
+        if model.embedding.dtype not in (torch.float32, torch.bfloat16):
+            raise ParameterError(
+                f"fused operations know float32 and bfloat16, not {model.embedding.dtype}: take "
+                'way="plain"'
+            )
         self.model, self.native = model, native
         self.eps = model.norm.eps
 
@@ -115,7 +122,7 @@ class Fused:
 
     def norm(self, h: Tensor, norm: RMSNorm, *, dtype: torch.dtype | None = None) -> Tensor:
         h_TD, weight_D = h.float().contiguous().flatten(0, -2), weight_of(norm)
-        dtype = dtype or products()
+        dtype = dtype or self.products
         return rows.norm(self.native, h_TD, weight_D, eps=norm.eps, dtype=dtype).view(h.shape)
 
     def add(
@@ -151,6 +158,13 @@ class Fused:
         return rows.cross_entropy(self.native, logits, target.flatten(), cap=self.cap)
 
     @property
+    def products(self) -> torch.dtype:
+        """What products are computed in: autocast's kind of number, or that of the weights."""
+        if torch.is_autocast_enabled("cpu"):
+            return torch.get_autocast_dtype("cpu")
+        return self.embedding.dtype
+
+    @property
     def cap(self) -> float:
         return self.config.softcap or 0.0
 
@@ -163,8 +177,3 @@ def scalar_of(layer: Layer, *, causal: bool) -> Tensor:
 
 def weight_of(norm: RMSNorm) -> Tensor | None:
     return None if norm.weight is None else norm.weight.float()
-
-
-def products() -> torch.dtype:
-    """What products are computed in: autocast's kind of number, or float32."""
-    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
