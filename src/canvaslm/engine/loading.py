@@ -33,7 +33,7 @@ def load(
     context: int | None = None,
     adapter: str | Path | Adapter | None = None,
 ) -> LM:
-    """Load a checkpoint folder, hub id or shipped model ("pocket", "sudoku"); without `path` pocket.
+    """Load a checkpoint folder, hub id or shipped model, "pocket" or "sudoku"; by default pocket.
 
     `device` is auto, cpu, cuda or cuda:N; `dtype` auto, float32, bfloat16, float16 or float64.
     `lm.placement` says what auto came to and why. `quant` int4, mxfp4 or int8 rounds the weights

@@ -45,9 +45,9 @@ def train(
     `state.safetensors`, and the vocabulary if the run learns one. Interrupted, it keeps the last
     saved state, and Ctrl-C or SIGTERM saves once more; `resume` goes on bit by bit as if nothing
     had happened. A resumed run may have another number of `steps`, which moves the fall of the
-    learning rate. `until` stops after so many steps, on the schedule of all, and returns `out`, which
-    holds the state and no model yet. `way` None is the quickest that there is.
-    Raises TrainingError, StorageError, and ParameterError for a device that is not there;
+    learning rate. `until` stops after so many steps, on the schedule of all, and returns `out`,
+    which holds the state and no model yet. `way` None is the quickest that there is. Raises
+    TrainingError, StorageError, and ParameterError for a device that is not there;
     DivergedError after saving the batch.
     """
     together = group or Alone()
