@@ -54,10 +54,7 @@ def main() -> int:
         command += ["tests/kernels", *TRAINING]
         workers = ["-n", "auto", "--maxprocesses=4", "--dist=loadfile"]
         done = subprocess.run(
-            [*command, "tests/kernels", *TRAINING, *workers, *sys.argv[1:]],
-            cwd=ROOT,
-            check=False,
-            env=around,
+            [*command, *workers, *sys.argv[1:]], cwd=ROOT, check=False, env=around
         )
         return done.returncode
 

@@ -189,6 +189,19 @@ def test_cross_entropy(name: InstructionSet, dtype: torch.dtype, cap: float, wid
 
 
 @every
+@typed
+@pytest.mark.parametrize("cap", [0.0, 3.0])
+def test_a_loss_of_what_is_no_number_is_none(
+    name: InstructionSet, dtype: torch.dtype, cap: float
+) -> None:
+    logits, target = random(4, 40).to(dtype), torch.zeros(4, dtype=torch.int64)
+    logits[0, 3] = logits[1, 39] = torch.nan
+    logits[2] = torch.nan
+    losses, _ = CrossEntropy.apply(native(name), logits, target, cap)
+    assert losses.isnan().tolist() == [True, True, True, False]
+
+
+@every
 def test_threads_change_nothing(name: InstructionSet) -> None:
     before = torch.get_num_threads()
     found = []

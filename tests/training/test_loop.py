@@ -99,6 +99,11 @@ def test_resume_without_a_run_and_start_over_one_are_refused(folder: Path) -> No
         train(tiny_recipe(), folder)
 
 
+def test_a_run_until_no_step_is_refused(folder: Path) -> None:
+    with pytest.raises(TrainingError, match="at least 1 step, got 0"):
+        train(tiny_recipe(), folder, until=0)
+
+
 def test_another_recipe_does_not_go_on_with_a_run(folder: Path) -> None:
     train(tiny_recipe(steps=1), folder, way="plain")
     with pytest.raises(TrainingError, match="seed, clip differ"):

@@ -50,6 +50,8 @@ def train(
     TrainingError, StorageError, and ParameterError for a device that is not there;
     DivergedError after saving the batch.
     """
+    if until is not None and until < 1:
+        raise TrainingError(f"until must be at least 1 step, got {until}")
     together = group or Alone()
     with together.together():
         place, _ = choose_device(together.place(device))

@@ -67,7 +67,7 @@ class GridModel(Scratch):
         if self.grown is not None:
             tensors, _ = load_state(Path(self.grown).expanduser())
             start = "average."
-            averaged = {k.removeprefix(start): v for k, v in tensors.items() if start in k}
+            averaged = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
             grow(model, averaged)
         return model
 

@@ -50,6 +50,12 @@ class Trainer:
         self.recipe, self.device, self.step, self.group = recipe, device, 0, group or Alone()
         if way != "plain" and self.group.sharded:
             raise TrainingError(f"sharded layers are not {way}: choose one of the two")
+        self.native = training() if way == "fused" and device.type == "cpu" else None
+        if way == "fused" and self.native is None:
+            raise TrainingError(
+                f"there are no fused operations for {device}: they need a CPU and compiled "
+                'kernels, take way="plain" or "compiled"'
+            )
         if self.group.sharded and isinstance(recipe.optimise, Adafactor):
             raise TrainingError("PyTorch's Adafactor cannot be sharded: take AdamW or MuonAdamW")
         self.model = recipe.start.network(tokenizer, seed=recipe.seed)
@@ -58,7 +64,6 @@ class Trainer:
         self.model.to(device)
         if way == "compiled":
             speed_up(self.model)
-        self.native = training() if way == "fused" else None
         if self.native is not None:
             group_experts(self.model)
         if recipe.recompute:

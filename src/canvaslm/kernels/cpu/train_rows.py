@@ -89,6 +89,7 @@ class TrainRows:
         self, h_TD: Tensor, weight_D: Tensor | None, *, eps: float, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor]:
         """h / rms(h) * weight in `dtype`, and 1 / rms(h) [T]."""
+        check(torch.float32, h_TD, weight_D)
         out_TD, inverse_T = torch.empty_like(h_TD, dtype=dtype), h_TD.new_empty(len(h_TD))
         self.library.canvaslm_train_norm(
             *start(out_TD), *h_TD.shape, eps, *pointers(h_TD, weight_D, out_TD, inverse_T)
@@ -118,6 +119,8 @@ class TrainRows:
         scalar: float,
     ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
         """sum = (h + norm(part) * w) * scalar, norm(sum) * w2, and 1 / rms of part and of sum."""
+        check(torch.float32, h_TD, *weights)
+        assert h_TD.shape == part_TD.shape
         sum_TD, inverse_T, second_T = torch.empty_like(h_TD), *h_TD.new_empty(2, len(h_TD))
         normed_TD = None if weights[1] is None else torch.empty_like(part_TD)
         rows = Sum(*h_TD.shape, eps, scalar, *pointers(*weights, inverse_T, second_T))
@@ -148,6 +151,8 @@ class TrainRows:
 
     def gate(self, gate_TI: Tensor, up_TI: Tensor) -> Tensor:
         """gelu(gate) * up."""
+        check(gate_TI.dtype, up_TI)
+        assert gate_TI.shape == up_TI.shape
         out_TI = torch.empty_like(gate_TI)
         self.library.canvaslm_train_gate(
             *start(out_TI), *gate_TI.shape, *pointers(gate_TI, up_TI, out_TI)
@@ -212,6 +217,7 @@ class TrainRows:
         self, logits_TV: Tensor, target_T: Tensor, cap: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Cross-entropy of the capped logits at the target, the hits, and the log of the sums."""
+        check(torch.int64, target_T)
         loss_T, sums_T = torch.empty(2, len(target_T))
         hit_T = torch.empty(len(target_T), dtype=torch.bool)
         self.library.canvaslm_train_loss(
@@ -231,7 +237,13 @@ class TrainRows:
         return grad_TV
 
 
+def check(dtype: torch.dtype, *tensors: Tensor | None) -> None:
+    """Another kind of number would be read as if it were this one."""
+    assert all(x is None or x.dtype == dtype for x in tensors)
+
+
 def start(x: Tensor) -> tuple[int, bool]:
+    assert x.dtype in (torch.float32, torch.bfloat16)
     return threads(), x.dtype == torch.bfloat16
 
 
@@ -248,6 +260,6 @@ def parts(rows_TD: Tensor, width: int | None = None) -> Tensor:
 def heads_of(
     raw_RNHd: Tensor, norm_d: Tensor | None, cos: Tensor, sin: Tensor, eps: float
 ) -> Heads:
-    assert cos.dtype == sin.dtype == torch.float32
+    check(torch.float32, norm_d, cos, sin)
     assert cos.shape[1] * 2 == raw_RNHd.shape[3]
     return Heads(*raw_RNHd.shape, pointer(norm_d), *pointers(cos, sin), len(cos), eps)

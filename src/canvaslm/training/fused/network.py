@@ -107,7 +107,7 @@ class Fused:
         if layer.router is None:
             return dense
         router, h_TD = layer.router, h_BND.flatten(0, 1)
-        scale_D = router.scale * h_TD.shape[-1] ** -0.5
+        scale_D = router.scale.float() * h_TD.shape[-1] ** -0.5
         x_TD = rows.norm(self.native, h_TD, scale_D, eps=router.eps, dtype=dense.dtype)
         chosen = router.choose(router.proj(x_TD))
         sparse = layer.experts(self.norm(h_TD, layer.experts_in), *chosen).view_as(dense)

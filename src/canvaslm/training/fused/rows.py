@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from canvaslm.errors import ParameterError
 from canvaslm.kernels.cpu.training import Training
 
 # T tokens, D hidden, I intermediate, R rows of N tokens, H heads, d head, V vocabulary
@@ -183,7 +184,13 @@ def turn(
 def cross_entropy(
     native: Training, logits_TV: Tensor, target_T: Tensor, *, cap: float
 ) -> tuple[Tensor, Tensor]:
-    """Losses and hits [T]."""
+    """Losses and hits [T]. Raises ParameterError for targets beyond the vocabulary."""
+    size = logits_TV.shape[1]
+    if len(target_T) and not 0 <= int(target_T.min()) <= int(target_T.max()) < size:
+        raise ParameterError(
+            f"targets must lie in [0, {size - 1}], got {int(target_T.min())} to "
+            f"{int(target_T.max())}"
+        )
     made: tuple[Tensor, Tensor] = CrossEntropy.apply(  # type: ignore[no-untyped-call]
         native, logits_TV, target_T, cap
     )

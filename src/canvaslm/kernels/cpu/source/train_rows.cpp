@@ -208,11 +208,21 @@ void turn_token_back(const Heads& by, int64_t token, const E* raw, const E* grad
 // cap tanh(z / cap), the exponent in powers of 2; 0: no cap.
 inline Vec capped(Vec z, float cap) { return cap > 0 ? tanh(z * set(1 / cap)) * set(cap) : z; }
 
+// 0, or NaN where x is: `exp` and `tanh` make numbers of it, and a loss must not.
+inline Vec not_a_number(Vec x) {
+    const Vec zero = set(0);
+    return select(less(x, set(1)), zero, select(less(zero, x), zero, x));
+}
+
 // log of the sum of e^z over a row; leaves the capped numbers in `room`, and where the largest is.
 template <class E>
 float log_sum(const E* z, int64_t width, float cap, float* room, int64_t& best) {
-    Vec most = set(-HUGE_VALF);
-    sweep(width, [&](int64_t at, auto left) { store(room + at, capped(load(z + at, left), cap), left); });
+    Vec most = set(-HUGE_VALF), odd = set(0);
+    sweep(width, [&](int64_t at, auto left) {
+        const Vec x = load(z + at, left);
+        odd += not_a_number(x);
+        store(room + at, capped(x, cap), left);
+    });
     int64_t at = 0;
     for (; at + 16 <= width; at += 16) most = max(most, load(room + at));
     float peak = largest(most);
@@ -221,7 +231,7 @@ float log_sum(const E* z, int64_t width, float cap, float* room, int64_t& best) 
     double sums = 0;
     for (at = 0; at + 16 <= width; at += 16) sums += sum(exp(load(room + at) - set(peak)));
     for (; at < width; ++at) sums += std::exp(room[at] - peak);
-    return peak + static_cast<float>(std::log(sums));
+    return peak + static_cast<float>(std::log(sums)) + sum(odd);
 }
 
 }  // namespace
