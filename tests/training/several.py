@@ -36,8 +36,8 @@ class Exact(Scratch):
         return super().network(tokenizer, seed=seed).double()
 
 
-def recipe_of(*, optimise: str = "MuonAdamW", **changes: Any) -> Recipe:
-    start = Exact(hidden_size=64, num_layers=3, vocab_size=400)
+def recipe_of(*, optimise: str = "MuonAdamW", exact: bool = True, **changes: Any) -> Recipe:
+    start = (Exact if exact else Scratch)(hidden_size=64, num_layers=3, vocab_size=400)
     settings = {"steps": 4, "decay": 0.0, "watch": Watch(every=2, batches=1), "clip": 0.5}
     return tiny_recipe(start=start, optimise=OPTIMISERS[optimise], **(settings | changes))
 
@@ -68,7 +68,8 @@ def main(
             poison(nan)
         for job in jobs:
             out, resume = Path(job.pop("out")), job.pop("resume", False)
-            train(recipe_of(**job), out, resume=resume, way="plain", group=group)
+            way = job.pop("way", "plain")
+            train(recipe_of(**job), out, resume=resume, way=way, group=group)
 
 
 if __name__ == "__main__":

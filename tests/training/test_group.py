@@ -17,6 +17,7 @@ import torch
 from tests.training.several import recipe_of
 
 from canvaslm.errors import TrainingError
+from canvaslm.kernels.choose import training
 from canvaslm.training.launch import launched
 from canvaslm.training.loop import train
 from canvaslm.training.state import load_state
@@ -104,6 +105,19 @@ def test_two_processes_do_what_one_does_and_either_resumes_the_other(
     assert (all_by_two / "model" / "model.safetensors").stat().st_size == (
         whole / "model" / "model.safetensors"
     ).stat().st_size
+
+
+@pytest.mark.skipif(training() is None, reason="no kernels were compiled")
+def test_two_processes_learn_fused_what_one_does(
+    tmp_path: Path, tokenizer_files: dict[str, bytes]
+) -> None:
+    by_one, by_two = (folder(tmp_path / n, tokenizer_files) for n in "ab")
+    train(recipe_of(exact=False), by_one, way="fused")
+    with two({"jobs": [{"out": str(by_two), "exact": False, "way": "fused"}]}) as processes:
+        for code, said in ends(processes):
+            assert code == 0, said
+    for before, after in zip(curve(by_one), curve(by_two), strict=True):
+        assert after == pytest.approx(before, rel=1e-3)
 
 
 def test_a_process_that_fails_ends_the_other_with_its_reason(
