@@ -38,9 +38,8 @@ def test_a_file_is_a_run_that_is_kept_gone_on_with_and_compared(
 ) -> None:
     asked = ("eval", "sudoku", "--model", checkpoint, "--file", puzzles, "--form", "rows")
     few, one = (*asked, "--max-steps", 2, "--batch", 1), tmp_path / "one"
-    done = run(*few, "--out", one, "--plot", tmp_path / "plot.svg")
+    done = run(*few, "--out", one)
     assert done.code == 0, done.err
-    assert (tmp_path / "plot.svg").exists()
     assert f"{one / 'report.html'} has examples" in done.out
     cases = (one / "cases.jsonl").read_text().splitlines(keepends=True)
     assert [json.loads(case)["number"] for case in cases] == [0, 1]
@@ -61,6 +60,14 @@ def test_a_file_is_a_run_that_is_kept_gone_on_with_and_compared(
     assert run(*few, "--pins", "--out", pinned).code == 0
     compared = run("eval", "--compare", one, pinned, "--json")
     assert json.loads(compared.out)["tasks"]["sudoku-protocol"]["n"] == 2
+
+
+def test_a_file_is_drawn(run: Run, checkpoint: Path, puzzles: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    asked = ("eval", "sudoku", "--model", checkpoint, "--file", puzzles, "--form", "rows")
+    done = run(*asked, "--one-shot", "--plot", tmp_path / "plot.svg")
+    assert done.code == 0, done.err
+    assert (tmp_path / "plot.svg").exists()
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ def test_route(native: NativeRows, tokens: int, width: int, experts: int, top_k:
     plain, chosen = REFERENCE.route(*arguments, top_k=top_k, eps=EPS)
     assert index.dtype == chosen.dtype == torch.int32
     assert torch.equal(index, chosen)
-    torch.testing.assert_close(weights, plain, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(weights, plain, rtol=1e-4, atol=1e-6)  # shares of e^score
 
 
 def test_of_equal_scores_the_lower_expert_wins(native: NativeRows) -> None:
