@@ -1,8 +1,11 @@
-// The two products of attention: rows [M][depth] times panels of 16 columns, float32 sums.
+// The products of attention: float32 sums of rows times panels of 16 columns.
 //
-// A sum is taken in the order of depth, whatever rows are beside it.
+//   panels   [width / 16][steps][16][pair]   what `pack_keys` and `pack_values` make
+//   rows     a step of a row is one number, or a pair of bfloat16 side by side; both strides are
+//            free, so that a table written in pairs of its rows is read turned round
+//
+// A sum is taken in the order of steps, whatever rows are beside it.
 #pragma once
-#include <algorithm>
 #include <cstdint>
 
 #include "attention_pack.h"
@@ -13,54 +16,73 @@ namespace canvaslm::attention {
 template <class E>
 struct Product {
     const E* rows;
-    int64_t stride;  // of the rows, in elements
+    int64_t row, step;  // strides in elements
     const E* panels;
-    int64_t depth;
+    int64_t panel;  // stride in elements
+    int64_t steps;
     float* sums;
-    int64_t sum_stride;
-    bool add;  // to what `sums` holds
+    int64_t sum;  // stride of the sums' rows
+    bool add;     // to what they hold
 };
 
-inline Vec multiplied(const float* row, const float* panel, Vec sum) {
-    return fma(set(*row), load(panel), sum);
+// Rows and panels of `depth` numbers, both without gaps between their steps
+template <class E>
+Product<E> product_of(const E* rows, int64_t row, const E* panels, int64_t depth, float* sums,
+                      int64_t sum, bool add) {
+    return {rows, row, kPair<E>, panels, depth * 16, depth / kPair<E>, sums, sum, add};
 }
 
+inline Vec spread(const float* p) { return set(*p); }
+inline Vec sixteen(const float* p) { return load(p); }
+inline Vec joined(Vec a, Vec b, Vec sum) { return fma(a, b, sum); }
+
 #if defined(__AVX512BF16__)
-inline Vec multiplied(const Bfloat* row, const Bfloat* panel, Vec sum) {
+inline __m512i spread(const Bfloat* p) {
     int32_t pair;
-    std::memcpy(&pair, row, 4);
-    return {_mm512_dpbf16_ps(sum.v, (__m512bh)_mm512_set1_epi32(pair),
-                             (__m512bh)_mm512_loadu_si512(panel))};
+    std::memcpy(&pair, p, 4);
+    return _mm512_set1_epi32(pair);
+}
+inline __m512i sixteen(const Bfloat* p) { return _mm512_loadu_si512(p); }
+inline Vec joined(__m512i a, __m512i b, Vec sum) {
+    return {_mm512_dpbf16_ps(sum.v, (__m512bh)a, (__m512bh)b)};
 }
 #endif
 
 // M rows by P panels, in registers
 template <int M, int P, class E>
 void multiply_tile(const Product<E>& x, int64_t row, int64_t panel) {
-    const E* a = x.rows + row * x.stride;
-    const E* b = x.panels + panel * x.depth * 16;
-    float* c = x.sums + row * x.sum_stride + panel * 16;
+    const E* a = x.rows + row * x.row;
+    const E* b = x.panels + panel * x.panel;
+    float* c = x.sums + row * x.sum + panel * 16;
     Vec sums[M][P];
+#pragma GCC unroll 12
     for (int i = 0; i < M; ++i)
-        for (int j = 0; j < P; ++j)
-            sums[i][j] = x.add ? load(c + i * x.sum_stride + j * 16) : set(0.0f);
-    for (int64_t k = 0; k < x.depth; k += kPair<E>) {
-#pragma GCC unroll 16
-        for (int i = 0; i < M; ++i)
 #pragma GCC unroll 4
-            for (int j = 0; j < P; ++j)
-                sums[i][j] = multiplied(a + i * x.stride + k, b + j * x.depth * 16 + k * 16,
-                                        sums[i][j]);
+        for (int j = 0; j < P; ++j) sums[i][j] = x.add ? load(c + i * x.sum + j * 16) : set(0.0f);
+    for (int64_t k = 0; k < x.steps; ++k, a += x.step, b += 16 * kPair<E>) {
+        decltype(sixteen(b)) columns[P];
+#pragma GCC unroll 4
+        for (int j = 0; j < P; ++j) columns[j] = sixteen(b + j * x.panel);
+#pragma GCC unroll 12
+        for (int i = 0; i < M; ++i) {
+            auto one = spread(a + i * x.row);
+#pragma GCC unroll 4
+            for (int j = 0; j < P; ++j) sums[i][j] = joined(one, columns[j], sums[i][j]);
+        }
     }
+#pragma GCC unroll 12
     for (int i = 0; i < M; ++i)
-        for (int j = 0; j < P; ++j) store(c + i * x.sum_stride + j * 16, sums[i][j]);
+#pragma GCC unroll 4
+        for (int j = 0; j < P; ++j) store(c + i * x.sum + j * 16, sums[i][j]);
 }
 
+// fewer than M rows
 template <int M, int P, class E>
-void multiply_rows(const Product<E>& x, int64_t row, int64_t rows, int64_t panel) {
-    for (; rows >= M; row += M, rows -= M) multiply_tile<M, P>(x, row, panel);
-    if constexpr (M > 1)
-        if (rows > 0) multiply_rows<M / 2, P>(x, row, rows, panel);
+void multiply_rest(const Product<E>& x, int64_t row, int64_t rows, int64_t panel) {
+    if constexpr (M > 1) {
+        if (rows == M - 1) return multiply_tile<M - 1, P>(x, row, panel);
+        multiply_rest<M - 1, P>(x, row, rows, panel);
+    }
 }
 
 #if defined(__AVX512F__)  // 24 of 32 registers hold sums
@@ -79,8 +101,11 @@ constexpr int kPanels = 1;
 
 template <int P, class E>
 void multiply_panels(const Product<E>& x, int64_t rows, int64_t panel, int64_t panels) {
-    for (; panels >= P; panel += P, panels -= P)
-        multiply_rows<kTall<P>, P>(x, 0, rows, panel);
+    for (; panels >= P; panel += P, panels -= P) {
+        int64_t row = 0;
+        for (; row + kTall<P> <= rows; row += kTall<P>) multiply_tile<kTall<P>, P>(x, row, panel);
+        if (row < rows) multiply_rest<kTall<P>, P>(x, row, rows - row, panel);
+    }
     if constexpr (P > 1)
         if (panels > 0) multiply_panels<P - 1>(x, rows, panel, panels);
 }

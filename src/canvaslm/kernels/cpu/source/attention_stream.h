@@ -196,8 +196,8 @@ private:
             return ask_directly(reading, q + row * depth, count, depth, scores,
                                 coming(next.keys, row ? 0 : next.count));
         }
-        Product<E> asked{q + row * depth, depth, keys, depth, scores, kBlock, false};
-        multiply_block(asked, count, deep / 16);
+        multiply_block(product_of(q + row * depth, depth, keys, depth, scores, kBlock, false), count,
+                       deep / 16);
     }
 
     void tell(const Block<In>& block, const Block<In>& next, int64_t row, int64_t count) {
@@ -208,8 +208,8 @@ private:
             tell_directly(reading, weights, count, mixed, width, add,
                           coming(next.values, row ? 0 : next.count));
         } else {
-            Product<E> told{weights, kBlock, values, deep, mixed, width, add};
-            multiply_block(told, count, width / 16);
+            multiply_block(product_of(weights, kBlock, values, deep, mixed, width, add), count,
+                           width / 16);
         }
         add = true;
     }

@@ -1,7 +1,8 @@
 // The products of attention on AMX: 32 rows by 32 columns of sums in four tiles, so that each tile
 // that is loaded serves two products. The rows stay in L1, the panels come from L2.
 //
-// Everything is padded to whole tiles but the number of panels, of which the last may be alone.
+// Steps of a row lie side by side; everything is padded to whole tiles but the number of panels, of
+// which the last may be alone.
 #pragma once
 #include "attention_product.h"
 
@@ -39,10 +40,10 @@ struct Tiles<Bfloat> {
 // R x P tiles of sums: 0 and 1 of the upper rows, 2 and 3 of the lower ones
 template <int R, int P>
 void multiply_tiles(const Product<Bfloat>& x, int64_t panel) {
-    const int64_t row_bytes = x.stride * 2, sum_bytes = x.sum_stride * 4;
-    const Bfloat *upper = x.rows, *lower = x.rows + 16 * x.stride;
-    const Bfloat *left = x.panels + panel * x.depth * 16, *right = left + x.depth * 16;
-    float *c = x.sums + panel * 16, *d = c + 16 * x.sum_stride;
+    const int64_t row_bytes = x.row * 2, sum_bytes = x.sum * 4;
+    const Bfloat *upper = x.rows, *lower = x.rows + 16 * x.row;
+    const Bfloat *left = x.panels + panel * x.panel, *right = left + x.panel;
+    float *c = x.sums + panel * 16, *d = c + 16 * x.sum;
     if (x.add) {
         _tile_loadd(0, c, sum_bytes);
         if constexpr (P > 1) _tile_loadd(1, c + 16, sum_bytes);
@@ -54,7 +55,7 @@ void multiply_tiles(const Product<Bfloat>& x, int64_t panel) {
         if constexpr (R > 1) _tile_zero(2);
         if constexpr (R > 1 && P > 1) _tile_zero(3);
     }
-    for (int64_t k = 0; k < x.depth; k += 32) {
+    for (int64_t k = 0; k < x.steps * 2; k += 32) {
         _tile_loadd(6, left + k * 16, 64);
         _tile_loadd(4, upper + k, row_bytes);
         _tile_dpbf16ps(0, 4, 6);

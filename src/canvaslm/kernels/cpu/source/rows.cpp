@@ -1,6 +1,7 @@
 // What happens to rows between the products. Every operation works on blocks of 16 tokens; a row's
 // numbers depend on nothing but the row.
 #include "api.h"
+#include "norm.h"
 #include "pack.h"
 #include "pool.h"
 
@@ -11,11 +12,6 @@ struct Extent {
     float squares;  // the sum of x^2
     float peak;     // the largest |x weight|
 };
-
-template <class N>
-inline Vec weighted(Vec x, const float* weight, int64_t at, N left) {
-    return weight ? x * load(weight + at, left) : x;
-}
 
 // `weight` may be null; the peak is looked for only if `Peaked`.
 template <bool Peaked>
@@ -31,10 +27,6 @@ Extent measure(const float* x, const float* weight, int64_t width) {
         for (int i = 0; i < 4; ++i) step(at + 16 * i, Whole{}, i);
     for (int i = 0; at < width; at += 16, ++i) step(at, width - at, i);
     return {sum((squares[0] + squares[1]) + (squares[2] + squares[3])), largest(peak)};
-}
-
-float inverse_rms(float squares, int64_t width, float eps) {
-    return 1 / std::sqrt(squares / static_cast<float>(width) + eps);
 }
 
 inline int tokens_of(int64_t block, int64_t tokens) {

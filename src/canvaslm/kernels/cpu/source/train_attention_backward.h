@@ -8,7 +8,6 @@
 #pragma once
 #include <cstring>
 
-#include "train_attention_product.h"
 #include "train_attention_room.h"
 #include "train_attention_weight.h"
 

@@ -1,6 +1,5 @@
 // The outputs of attention, and the log of the sums of its weights.
 #pragma once
-#include "train_attention_product.h"
 #include "train_attention_room.h"
 #include "train_attention_weight.h"
 

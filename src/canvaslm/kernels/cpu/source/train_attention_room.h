@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "attention_pack.h"
+#include "attention_product.h"
 #include "pool.h"
 #include "train_attention.h"
 
@@ -12,6 +12,7 @@ namespace canvaslm::train {
 
 using attention::Bfloat;
 using attention::kPair;
+using attention::Product;
 
 // Deals out pieces of memory, each aligned to 64 bytes.
 class Dealer {

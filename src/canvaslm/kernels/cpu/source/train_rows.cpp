@@ -4,6 +4,7 @@
 // Work is cut into chunks of 64 rows whatever the number of threads; what a chunk adds to the
 // gradient of a weight lies in a row of its own, to be added up in order.
 #include "api.h"
+#include "norm.h"
 #include "pool.h"
 #include "vector.h"
 
@@ -38,17 +39,12 @@ inline float total(int64_t width, F&& f) {
 }
 
 template <class T>
-inline float inverse_rms(const T* x, int64_t width, float eps) {
+inline float inverse_of(const T* x, int64_t width, float eps) {
     const float squares = total(width, [&](int64_t at, auto left) {
         Vec piece = load(x + at, left);
         return piece * piece;
     });
-    return 1 / std::sqrt(squares / static_cast<float>(width) + eps);
-}
-
-template <class N>
-inline Vec weighted(Vec x, const float* weight, int64_t at, N left) {
-    return weight ? x * load(weight + at, left) : x;
+    return inverse_rms(squares, width, eps);
 }
 
 template <class N>
@@ -87,7 +83,7 @@ struct Sum {
 template <class E>
 void add_row(const Sum& to, int64_t row, const float* h, const E* part, float* sum, E* normed) {
     const int64_t start = row * to.width;
-    const float inverse = inverse_rms(part + start, to.width, to.eps);
+    const float inverse = inverse_of(part + start, to.width, to.eps);
     to.sum_inverse[row] = inverse;
     const Vec scale = set(inverse), scalar = set(to.scalar);
     const float squares = total(to.width, [&](int64_t at, auto left) {
@@ -97,7 +93,7 @@ void add_row(const Sum& to, int64_t row, const float* h, const E* part, float* s
         return all * all;
     });
     if (!to.norm_weight) return;
-    to.norm_inverse[row] = 1 / std::sqrt(squares / static_cast<float>(to.width) + to.eps);
+    to.norm_inverse[row] = inverse_rms(squares, to.width, to.eps);
     const Vec second = set(to.norm_inverse[row]);
     sweep(to.width, [&](int64_t at, auto left) {
         const Vec n = load(sum + start + at, left) * second;
@@ -171,7 +167,7 @@ template <class E>
 void turn_token(const Heads& by, int64_t token, const E* raw, E* out) {
     const int64_t half = by.size / 2;
     for (int64_t head = 0; head < by.heads; ++head, raw += by.size, out += by.size) {
-        const Vec scale = set(inverse_rms(raw, by.size, by.eps));
+        const Vec scale = set(inverse_of(raw, by.size, by.eps));
         sweep(half, [&](int64_t at, auto left) {
             Vec first = weighted(load(raw + at, left) * scale, by.norm, at, left);
             Vec second = weighted(load(raw + half + at, left) * scale, by.norm, half + at, left);
@@ -198,7 +194,7 @@ void turn_token_back(const Heads& by, int64_t token, const E* raw, const E* grad
         const E* x = raw + head * by.size;
         E* to = raw_grad + head * by.size;
         norm_back(
-            by.size, by.norm, inverse_rms(x, by.size, by.eps), norm_part,
+            by.size, by.norm, inverse_of(x, by.size, by.eps), norm_part,
             [&](int64_t at, auto left) { return load(room + at, left); },
             [&](int64_t at, auto left) { return load(x + at, left); },
             [&](int64_t at, auto left, Vec dx) { store(to + at, dx, left); });
@@ -248,7 +244,7 @@ CANVASLM_API void canvaslm_train_norm(int threads, bool bfloat16, int64_t rows, 
         chunks(threads, rows, [&](int64_t, int64_t row, int64_t end) {
             for (; row < end; ++row) {
                 const float* x = h + row * width;
-                inverse[row] = inverse_rms(x, width, eps);
+                inverse[row] = inverse_of(x, width, eps);
                 const Vec scale = set(inverse[row]);
                 sweep(width, [&](int64_t at, auto left) {
                     const Vec n = weighted(load(x + at, left) * scale, weight, at, left);
