@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from canvaslm.kernels.cpu.library import open_library, runnable
-from canvaslm.kernels.cpu.train_attention import NativeTrainAttention, Seen
+from canvaslm.kernels.cpu.train_attention import Seen, TrainAttention
 from canvaslm.training.attend import RecordingCausal
 from canvaslm.training.compiled import keep_memory
 from canvaslm.training.fused.attention import attend
@@ -82,7 +82,7 @@ class Row:
 class Work:
     """The same inputs for both; `operations` of the products of a forward pass."""
 
-    def __init__(self, shape: Shape, kernels: NativeTrainAttention) -> None:
+    def __init__(self, shape: Shape, kernels: TrainAttention) -> None:
         torch.manual_seed(0)
         self.kernels, self.causal = kernels, not shape.canvases
         self.inputs = [shape.rows(shape.heads), shape.rows(shape.kv_heads)]
@@ -160,7 +160,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     keep_memory()
-    kernels = NativeTrainAttention(open_library(runnable()[-1]))
+    kernels = TrainAttention(open_library(runnable()[-1]))
     most = peak(torch.device("cpu"), bfloat16=True)
     rows: list[Row] = []
     for name in given.only:

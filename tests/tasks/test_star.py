@@ -11,10 +11,10 @@ TASK = Star()
 
 
 def read(prompt: str) -> tuple[list[tuple[str, str]], str, str]:
-    """Edges, centre and goal of a prompt."""
+    """Edges outwards, centre and goal of a prompt."""
     _, edges, ends = prompt.split("\n")
     centre, goal = ends.split(">")
-    return [(edge[0], edge[1]) for edge in edges.split(",")], centre, goal
+    return [(edge[1], edge[0]) for edge in edges.split(",")], centre, goal
 
 
 def solve(prompt: str) -> str:
@@ -53,6 +53,23 @@ def test_arms_of_equal_length_leave_the_centre(rng: random.Random, bin: str) -> 
         ends = {second for _, second in edges} - set(firsts)
         lengths = {len(solve(towards(example.prompt, end))) for end in ends}
         assert (len(ends), lengths) == (arms, {length + 1})
+
+
+def test_a_drill_asks_for_a_chain_or_for_the_way_back(rng: random.Random) -> None:
+    for drill in TASK.drills:
+        example = TASK.sample(rng, split="train", bin=drill)
+        assert example.bin == drill
+        if drill.endswith("<"):
+            goal, centre = example.prompt[-3:].split("<")
+            turned = example.prompt[:-3] + f"{centre}>{goal}"
+            assert solve(turned) == example.answer[::-1]
+        else:
+            assert solve(example.prompt) == example.answer
+            assert drill.startswith("1x")
+
+
+def test_drills_are_only_drawn_when_asked_for(rng: random.Random) -> None:
+    assert {TASK.sample(rng, split="train").bin for _ in range(100)} == set(TASK.bins)
 
 
 def test_the_order_of_edges_says_nothing(rng: random.Random) -> None:

@@ -10,7 +10,7 @@ from tests.training.conftest import corpus as corpus_of
 from canvaslm.tasks import Example, split_of
 from canvaslm.tasks.sudoku import Sudoku
 from canvaslm.text.tokenizer import Tokenizer
-from canvaslm.training.data.tasks import Mixture, given
+from canvaslm.training.data.tasks import Corpus, Mixture, Tasks, given
 
 
 def test_a_batch_is_a_pure_function_of_the_step(tokenizer: Tokenizer) -> None:
@@ -46,6 +46,22 @@ def test_a_mixture_takes_part_in_its_own_steps(tokenizer: Tokenizer) -> None:
     corpus = corpus_of(tokenizer)
     assert [micro.name for micro in corpus.micros(0)] == ["ask", "scenes"]
     assert [micro.name for micro in corpus.micros(1)] == ["ask"]
+
+
+def test_a_mixture_begins_and_ends() -> None:
+    mixture = Mixture(
+        tasks={"ask": 1.0}, documents=1, canvas_length=8, every=2, phase=1, since=4, until=8
+    )
+    assert [step for step in range(12) if mixture.due(step)] == [5, 7]
+
+
+def test_a_mixture_may_have_shares_of_its_own(tokenizer: Tokenizer) -> None:
+    mixture = Mixture(tasks={"sudoku": 1.0}, documents=1, canvas_length=8)
+    tasks = Tasks(mixtures=(mixture,), bins={"sudoku": {"40+": 1.0}})
+    corpus, rng = Corpus(tasks, tokenizer, seed=0), random.Random(3)
+    assert corpus.draw(mixture, rng).bin == "40+"
+    own = dataclasses.replace(mixture, bins={"sudoku": {"36-39": 1.0}})
+    assert corpus.draw(own, rng).bin == "36-39"
 
 
 def test_only_the_training_split_is_drawn(tokenizer: Tokenizer) -> None:

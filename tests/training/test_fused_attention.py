@@ -10,7 +10,7 @@ from torch import Tensor
 
 from canvaslm.errors import ParameterError
 from canvaslm.kernels.cpu.library import InstructionSet, open_library, runnable
-from canvaslm.kernels.cpu.train_attention import NativeTrainAttention, Seen
+from canvaslm.kernels.cpu.train_attention import Seen, TrainAttention
 from canvaslm.training.attend import attention
 from canvaslm.training.fused.attention import attend
 
@@ -18,8 +18,8 @@ SETS = pytest.mark.parametrize("name", runnable())
 KINDS = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["whole", "half"])
 
 
-def native(name: InstructionSet) -> NativeTrainAttention:
-    return NativeTrainAttention(open_library(name))
+def native(name: InstructionSet) -> TrainAttention:
+    return TrainAttention(open_library(name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class Case:
             v = torch.cat((inputs[4][row_R], v), dim=2)
         return attention(q, k, v, self.visible()).transpose(1, 2).flatten(2)
 
-    def fused(self, kernels: NativeTrainAttention, inputs: list[Tensor]) -> Tensor:
+    def fused(self, kernels: TrainAttention, inputs: list[Tensor]) -> Tensor:
         prefix = self.prefix(inputs)
         return attend(*inputs[:3], prefix, window=self.window, kernels=kernels)
 
@@ -231,13 +231,13 @@ def test_gradients_lie_as_their_inputs_do(name: InstructionSet) -> None:
 
 
 @pytest.fixture
-def kernels() -> NativeTrainAttention:
+def kernels() -> TrainAttention:
     if not runnable():
         pytest.skip("no kernels were compiled")
     return native(runnable()[-1])
 
 
-def test_nothing_to_do(kernels: NativeTrainAttention) -> None:
+def test_nothing_to_do(kernels: TrainAttention) -> None:
     x = torch.zeros(0, 2, 4, 8, requires_grad=True)
     out = attend(x, x, x, kernels=kernels)
     out.sum().backward()
@@ -260,7 +260,7 @@ def test_nothing_to_do(kernels: NativeTrainAttention) -> None:
     ],
 )
 def test_what_does_not_fit_together_is_refused(
-    kernels: NativeTrainAttention, changes: dict[str, Tensor], says: str
+    kernels: TrainAttention, changes: dict[str, Tensor], says: str
 ) -> None:
     given = {
         **dict.fromkeys("qkv", torch.zeros(2, 2, 4, 8)),

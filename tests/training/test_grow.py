@@ -1,9 +1,11 @@
 """A grown network computes what the one it was made from does, and can learn more."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tests.training.test_objective import small_model
 
 from canvaslm.errors import TrainingError
@@ -12,6 +14,7 @@ from canvaslm.model.transformer import Transformer
 from canvaslm.training.attend import RecordingCausal
 from canvaslm.training.grow import grow, sources
 from canvaslm.training.pocket import initialise_for_training
+from canvaslm.training.sudoku import GridModel
 
 
 def deeper(layers: int) -> Transformer:
@@ -55,3 +58,12 @@ def test_what_does_not_fit_is_refused() -> None:
         sources(6, 9)
     with pytest.raises(TrainingError, match="no counterpart"):
         grow(deeper(6), {"layers.0.x": torch.zeros(1)})
+
+
+def test_a_run_without_averages_is_refused(tmp_path: Path) -> None:
+    save_file(
+        {"weights.embedding": torch.zeros(2, 2)}, tmp_path / "state.safetensors", {"step": "1"}
+    )
+    start = GridModel(num_layers=3, grown=str(tmp_path))
+    with pytest.raises(TrainingError, match="averaged weights"):
+        start.network(start.tokenizer(tmp_path, seed=0), seed=0)

@@ -8,7 +8,7 @@ import torch
 
 from canvaslm.errors import TrainingError
 from canvaslm.tasks import LEARNT, TASKS
-from canvaslm.training.data.tasks import Mixture, Tasks
+from canvaslm.training.data.tasks import Mixture, Tasks, name_of
 from canvaslm.training.learnt import BENT, LESSONS, learnt
 from canvaslm.training.part import LowRank
 from canvaslm.training.recipe import Recipe
@@ -20,20 +20,36 @@ def mixtures(recipe: Recipe) -> tuple[Mixture, ...]:
     return recipe.data.mixtures
 
 
+def parts(taught: tuple[Mixture, ...]) -> tuple[slice, slice]:
+    """Of a recipe's mixtures: the lesson's, the old ones."""
+    return slice(len(taught)), slice(len(taught), None)
+
+
+@pytest.mark.parametrize("task", LEARNT)
+def test_every_step_shows_the_new_task(task: str) -> None:
+    lesson = LESSONS[task]
+    for step in range(lesson.steps):
+        now = [mixture for mixture in lesson.mixtures if mixture.due(step)]
+        assert now
+        assert {name for mixture in now for name in mixture.tasks} == {task}
+        assert len({name_of(mixture) for mixture in now}) == len(now)  # told apart in the log
+
+
 @pytest.mark.parametrize("task", LEARNT)
 @pytest.mark.parametrize("rehearse", [1, 2, 5])
 def test_every_old_task_has_its_turn_beside_the_new_one(task: str, rehearse: int) -> None:
-    new, *old = mixtures(learnt(task, steps=1, rehearse=rehearse))
-    assert new == LESSONS[task]
-    assert (new.every, set(new.tasks)) == (1, {task})
-    for step in range(rehearse * len(old)):
-        now = [mixture for mixture in old if step % mixture.every == mixture.phase]
-        assert len(now) == (step % rehearse == 0)
+    taught = LESSONS[task].mixtures
+    new, old = (mixtures(learnt(task, rehearse=rehearse))[part] for part in parts(taught))
+    assert new == taught
+    begun = taught[-1].since
+    for step in (*range(begun), *range(begun, begun + rehearse * len(old))):
+        now = [mixture for mixture in old if mixture.due(step)]
+        assert len(now) == (step >= begun and step % rehearse == 0)
     assert {name for mixture in old for name in mixture.tasks} == set(TASKS)
 
 
 def test_nothing_is_rehearsed_unless_it_is_asked_for() -> None:
-    assert mixtures(learnt("star", steps=1, rehearse=0)) == (LESSONS["star"],)
+    assert mixtures(learnt("star", steps=1, rehearse=0)) == LESSONS["star"].mixtures
 
 
 def test_another_task_is_refused() -> None:
@@ -49,13 +65,13 @@ def test_a_whole_answer_fits_a_canvas() -> None:
     for name, lesson in LESSONS.items():
         task, rng = get(name), random.Random(0)
         longest = max(len(task.sample(rng, split="train").answer) for _ in range(200))
-        assert longest < lesson.canvas_length
+        assert all(longest < mixture.canvas_length for mixture in lesson.mixtures)
 
 
 def test_what_learns_is_an_adapter_and_it_changes_at_once() -> None:
     recipe = learnt("star", steps=2, rank=4, rehearse=0)
     assert recipe.part == LowRank(rank=4, alpha=8.0, targets=BENT)
-    small = replace(LESSONS["star"], documents=4, canvases=2, wide_share=0.0)
+    small = replace(LESSONS["star"].mixtures[0], documents=4, canvases=2, wide_share=0.0)
     recipe = replace(recipe, data=Tasks(mixtures=(small,)))
     trainer = Trainer(recipe, recipe.start.tokenizer(Path(), seed=0), device=torch.device("cpu"))
     assert not any(bool(p.any()) for n, p in trainer.parameters.items() if n.endswith(".b"))

@@ -52,6 +52,8 @@ def test_a_recipe_that_cannot_run_is_refused(changes: dict[str, object], wanted:
         {"pinned_share": 2.0},
         {"every": 2, "phase": 2},
         {"phase": -1},
+        {"since": -1},
+        {"since": 5, "until": 5},
     ],
 )
 def test_a_mixture_that_cannot_be_drawn_is_refused(changes: dict[str, object]) -> None:

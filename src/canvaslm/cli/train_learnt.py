@@ -22,7 +22,9 @@ def teaching(task: str) -> Callable[..., None]:
             Path | None,
             typer.Option(help="The folder of the run.", show_default="runs/TASK"),
         ] = None,
-        steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 900,
+        steps: Annotated[
+            int | None, typer.Option(help="Optimiser steps.", show_default="the recipe's")
+        ] = None,
         rank: Annotated[int, typer.Option(help="Of the adapter.")] = 32,
         rehearse: Annotated[
             int, typer.Option(help="Show an old task once in so many steps; 0: never.")

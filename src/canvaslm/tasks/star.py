@@ -3,6 +3,7 @@
 Path-star graphs (arXiv:2403.06963, arXiv:2602.19980): arms of equal length leave a centre, and
 only the arm that ends in the goal answers. Its first step cannot be told from the others without
 following the arm back from the goal, so whoever writes left to right has to look all the way ahead.
+An edge is written inwards: a node, then the one it hangs on.
 """
 
 import random
@@ -29,11 +30,11 @@ class Graph:
 
     @property
     def edges(self) -> list[str]:
-        """Every edge as its two nodes, outwards."""
+        """Every edge as its two nodes, inwards."""
         return [
-            first + second
+            outer + inner
             for arm in self.arms
-            for first, second in zip(self.centre + arm, arm, strict=False)
+            for inner, outer in zip(self.centre + arm, arm, strict=False)
         ]
 
 
@@ -42,21 +43,25 @@ class Star:
 
     name: ClassVar[str] = "star"
     bins: ClassVar[tuple[str, ...]] = ("2x3", "3x3", "2x5", "3x5", "5x4")
+    drills: ClassVar[tuple[str, ...]] = ("1x3", "1x5", "1x7", "1x3<", "1x5<", "1x7<", "2x3<")
+    """For training, never drawn unasked: chains, where there is nothing to choose, and with < the
+    way back from the goal, where there is nothing to guess. What is learnt is to look up edges."""
 
     def sample(self, rng: random.Random, *, split: Split, bin: str | None = None) -> Example:
         """A graph with random names. The path decides the split: no held-out path was ever an
         answer in training, in whatever graph."""
-        check_request(self, split=split, bin=bin)
+        check_request(self, split=split, bin=None if bin in self.drills else bin)
         chosen = rng.choice(self.bins) if bin is None else bin
-        arms, length = map(int, chosen.split("x"))
+        arms, length = map(int, chosen.rstrip("<").split("x"))
         while True:
             graph = random_graph(rng, arms=arms, length=length)
             if split_of(graph.path) == split:
                 break
+        back = chosen.endswith("<")
         return Example(
             task=self.name,
-            prompt=ask(graph, rng),
-            answer=graph.path,
+            prompt=ask(graph, rng, back=back),
+            answer=graph.path[::-1] if back else graph.path,
             bin=chosen,
             canonical=graph.path,
         )
@@ -84,8 +89,9 @@ def random_graph(rng: random.Random, *, arms: int, length: int) -> Graph:
     )
 
 
-def ask(graph: Graph, rng: random.Random) -> str:
-    """All edges in random order, then centre and goal."""
-    edges = graph.edges
+def ask(graph: Graph, rng: random.Random, *, back: bool = False) -> str:
+    """All edges in random order, then centre and goal, or goal and centre."""
+    edges, goal = graph.edges, graph.path[-1]
     rng.shuffle(edges)
-    return f"Path in:\n{','.join(edges)}\n{graph.centre}>{graph.path[-1]}"
+    ends = f"{goal}<{graph.centre}" if back else f"{graph.centre}>{goal}"
+    return f"Path in:\n{','.join(edges)}\n{ends}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from canvaslm.adapter.config import TARGETS
 from canvaslm.engine.loading import POCKET
@@ -18,42 +18,82 @@ from canvaslm.training.start import Base
 BENT = tuple(target for target in TARGETS if target != "router.proj")
 """Attention, dense MLPs and self-conditioning."""
 
-LESSONS = {
-    "star": Mixture(
-        tasks={"star": 1.0},
-        documents=96,
-        canvases=4,
-        canvas_length=10,
-        wide_share=0.05,
-        causal_share=0.05,
-        causal_prompt=False,
-    ),
-    "motif": Mixture(
-        tasks={"motif": 1.0},
-        documents=32,
-        canvases=3,
-        canvas_length=40,
-        wide_share=0.1,
-        causal_share=0.05,
-        causal_prompt=False,
-    ),
-}
-"""What each step shows of the new task: short canvases, several for each encoded prompt."""
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What the steps show of a new task, how long, and how fast its adapter learns."""
+
+    mixtures: tuple[Mixture, ...]
+    steps: int
+    warmup: int
+    lr: float
 
 
-BINS = {"star": {"2x3": 0.25, "3x3": 0.3, "2x5": 0.2, "3x5": 0.15, "5x4": 0.1}}
+DRILLED = 300
+"""Steps of drills. The way back asks for an edge at every node, and the encoder reads it from left
+to right, too: it finds out how to look up within 140 steps. Canvases of chains do after it, from
+either side. Stars alone had not taught it after 400 steps (docs/log.md)."""
+
+STAR = Mixture(
+    tasks={"star": 1.0},
+    documents=96,
+    canvases=4,
+    canvas_length=10,
+    wide_share=0.05,
+    causal_share=0.3,
+    causal_prompt=False,
+    since=DRILLED,
+    bins={"star": {"1x7": 0.1, "2x3": 0.2, "3x3": 0.25, "2x5": 0.2, "3x5": 0.15, "5x4": 0.1}},
+)
 """Small graphs come more often: what is learnt on them holds for large ones."""
 
+BACK = replace(
+    STAR,
+    called="star, back",
+    documents=72,
+    wide_share=0.0,
+    causal_share=1.0,
+    since=0,
+    until=DRILLED,
+    bins={"star": {"1x3<": 0.2, "1x5<": 0.3, "1x7<": 0.3, "2x3<": 0.2}},
+)
 
-OPTIMISE = AdamW(lr=2e-3, weight_decay=0.0)
-"""Muon at 0.01 learnt `star` no faster and forgot more: the loss of `json` rose to 0.2."""
+CHAINS = replace(
+    BACK,
+    called="star, chains",
+    documents=56,
+    causal_share=0.0,
+    bins={"star": {"1x3": 0.2, "1x5": 0.4, "1x7": 0.4}},
+)
+
+MOTIF = Mixture(
+    tasks={"motif": 1.0},
+    documents=32,
+    canvases=3,
+    canvas_length=40,
+    wide_share=0.1,
+    causal_share=0.05,
+    causal_prompt=False,
+)
+
+LESSONS = {
+    "star": Lesson(mixtures=(BACK, CHAINS, STAR), steps=1000, warmup=20, lr=5e-3),
+    "motif": Lesson(mixtures=(MOTIF,), steps=760, warmup=50, lr=2e-3),
+}
+"""Short canvases, several for each encoded prompt. By AdamW: Muon at 0.01 forgot more."""
 
 
-def rehearsal(every: int) -> tuple[Mixture, ...]:
+def rehearsal(every: int, *, since: int) -> tuple[Mixture, ...]:
     """The embedded model's own mixtures at half their size, in turn, one each `every` steps."""
     turn = every * len(POCKET_MIXTURES)
     return tuple(
-        replace(mixture, documents=mixture.documents // 2, every=turn, phase=index * every)
+        replace(
+            mixture,
+            documents=mixture.documents // 2,
+            every=turn,
+            phase=index * every,
+            since=since,
+        )
         for index, mixture in enumerate(POCKET_MIXTURES)
     )
 
@@ -61,25 +101,27 @@ def rehearsal(every: int) -> tuple[Mixture, ...]:
 def learnt(
     task: str,
     *,
-    steps: int = 900,
+    steps: int | None = None,
     rank: int = 32,
     rehearse: int = 2,
     seed: int = 0,
     bfloat16: bool = False,
 ) -> Recipe:
     """An adapter for `task` on the embedded model, whose own tasks are rehearsed in every
-    `rehearse`-th step so that they are not forgotten; 0: never."""
+    `rehearse`-th step so that they are not forgotten; 0: never. `steps`: of the lesson."""
     if task not in LEARNT:
         raise TrainingError(f"no recipe teaches {task!r}: use one of {', '.join(LEARNT)}")
-    old = rehearsal(rehearse) if rehearse else ()
+    lesson = LESSONS[task]
+    begun = lesson.mixtures[-1].since  # what comes before is short, and made good for
+    old = rehearsal(rehearse, since=begun) if rehearse else ()
     return Recipe(
         name=task,
         start=Base(str(POCKET)),
-        data=Tasks(mixtures=(LESSONS[task], *old), bins=POCKET_BINS | BINS),
-        steps=steps,
+        data=Tasks(mixtures=(*lesson.mixtures, *old), bins=POCKET_BINS),
+        steps=lesson.steps if steps is None else steps,
         seed=seed,
-        optimise=OPTIMISE,
-        schedule=Trapezoid(warmup=50, decay=0.3),
+        optimise=AdamW(lr=lesson.lr, weight_decay=0.0),
+        schedule=Trapezoid(warmup=lesson.warmup, decay=0.3),
         save_every=50,
         bfloat16=bfloat16,
         part=LowRank(rank=rank, alpha=2.0 * rank, targets=BENT),

@@ -69,6 +69,10 @@ class GridModel(Scratch):
             tensors, _ = load_state(Path(self.grown).expanduser())
             start = "average."
             averaged = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+            if not averaged:
+                raise TrainingError(
+                    f"{self.grown} keeps no averaged weights to grow from: train it with ema=0.999"
+                )
             grow(model, averaged)
         return model
 

@@ -52,7 +52,7 @@ class Seen:
     seen_R: Tensor
 
 
-class NativeTrainAttention:
+class TrainAttention:
     """Attention and its gradient; what goes in is of one kind, its last stride is 1."""
 
     def __init__(self, library: ctypes.CDLL) -> None:

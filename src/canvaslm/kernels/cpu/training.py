@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 
-from canvaslm.kernels.cpu.train_attention import NativeTrainAttention
+from canvaslm.kernels.cpu.train_attention import TrainAttention
 from canvaslm.kernels.cpu.train_rows import TrainRows
 
 
-class Training(TrainRows, NativeTrainAttention):
+class Training(TrainRows, TrainAttention):
     """What stands between the products of a network that learns, forwards and back."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
-        for family in (TrainRows, NativeTrainAttention):
+        for family in (TrainRows, TrainAttention):
             family.__init__(self, library)

@@ -34,6 +34,9 @@ class Mixture:
     pinned_share   share of canvases whose given tokens (Sudoku clues) are left clean
     suffix_share   share of gaps whose canvas goes on with what follows them, left clean
     every, phase   takes part in the steps with step % every == phase
+    since, until   and since <= step, < until if it is given
+    bins           shares of a task's bins, where they are other than those of all mixtures
+    called         its name in logs; of its tasks if there is none
     """
 
     tasks: Mapping[str, float]
@@ -48,6 +51,10 @@ class Mixture:
     suffix_share: float = 0.0
     every: int = 1
     phase: int = 0
+    since: int = 0
+    until: int | None = None
+    bins: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    called: str | None = None
 
     def __post_init__(self) -> None:
         if not self.tasks or any(share <= 0 for share in self.tasks.values()):
@@ -63,6 +70,15 @@ class Mixture:
                 f"phase must lie in [0, every), or no step has the mixture: got {self.phase!r} "
                 f"with every={self.every!r}"
             )
+        if self.since < 0 or (self.until is not None and self.until <= self.since):
+            raise TrainingError(
+                f"a mixture takes part from step {self.since!r} up to {self.until!r}: that is none"
+            )
+
+    def due(self, step: int) -> bool:
+        """Whether it takes part in a step."""
+        begun = self.since <= step and (self.until is None or step < self.until)
+        return begun and step % self.every == self.phase
 
     def shape(self, *, wide: bool) -> tuple[int, int]:
         """Documents, and tokens of a canvas; `wide`: as many tokens, in fewer and whole ones."""
@@ -102,7 +118,7 @@ class Corpus:
         return [
             Micro(name=name_of(mixture), batch=self.batch(mixture, key=f"{step}/{index}"))
             for index, mixture in enumerate(self.tasks.mixtures)
-            if step % mixture.every == mixture.phase
+            if mixture.due(step)
         ]
 
     def held_out(self, count: int) -> list[Micro]:
@@ -128,7 +144,7 @@ class Corpus:
 
     def draw(self, mixture: Mixture, rng: random.Random, *, split: Split = "train") -> Example:
         name = rng.choices(list(mixture.tasks), weights=list(mixture.tasks.values()))[0]
-        bins = self.tasks.bins.get(name)
+        bins = mixture.bins.get(name) or self.tasks.bins.get(name)
         choice = rng.choices(list(bins), weights=list(bins.values()))[0] if bins else None
         return get(name).sample(rng, split=split, bin=choice)
 
@@ -199,4 +215,4 @@ def given(example: Example) -> list[int]:
 
 
 def name_of(mixture: Mixture) -> str:
-    return "+".join(mixture.tasks)
+    return mixture.called or "+".join(mixture.tasks)

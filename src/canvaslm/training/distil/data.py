@@ -99,7 +99,7 @@ class FewerFeed:
         return [
             self.started(mixture, key=f"walked {step}/{index}")
             for index, mixture in enumerate(self.data.walked)
-            if step % mixture.every == mixture.phase
+            if mixture.due(step)
         ]
 
     def started(self, mixture: Mixture, *, key: str) -> Micro:

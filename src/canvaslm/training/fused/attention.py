@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from canvaslm.errors import ParameterError
-from canvaslm.kernels.cpu.train_attention import KINDS, NativeTrainAttention, Seen
+from canvaslm.kernels.cpu.train_attention import KINDS, Seen, TrainAttention
 
 # R rows, L queries of each, B documents, M longest prefix, H heads, G kv heads, d head
 
@@ -25,7 +25,7 @@ def attend(
     prefix: Seen | None = None,
     *,
     window: int | None = None,
-    kernels: NativeTrainAttention,
+    kernels: TrainAttention,
 ) -> Tensor:
     """softmax(q k) v, the heads side by side: [R, L, H * d], in q's kind of number.
 
@@ -48,7 +48,7 @@ class Attend(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, kernels: NativeTrainAttention, window: int | None, *tensors: Tensor | None
+        ctx: Any, kernels: TrainAttention, window: int | None, *tensors: Tensor | None
     ) -> Tensor:
         given = [None if x is None else together(x) for x in tensors]
         q, k, v = (x for x in given[:3] if x is not None)
