@@ -138,6 +138,20 @@ def test_the_models_own_head_sizes(name: InstructionSet, dtype: torch.dtype) -> 
 
 
 @SETS
+def test_what_is_no_number_stays_none(name: InstructionSet) -> None:
+    case = Case(count=3, lengths=(40, 3))
+    q, segments = case.q().clone(), case.segments()
+    q[0, 1, 5] = torch.nan
+    out = native(name).attend(q, segments)
+    assert out.isnan().all(dim=-1).nonzero().tolist() == [[1, 0]]
+    assert int(out.isnan().sum()) == case.size
+    segments[0][0][1, 33, 0] = torch.nan  # a key of the second group's heads
+    out = native(name).attend(case.q(), segments)
+    assert out[:, 2:].isnan().all()
+    assert not out[:, :2].isnan().any()
+
+
+@SETS
 @pytest.mark.parametrize("count", [1, 70])
 def test_a_long_prefix_in_parts(name: InstructionSet, count: int) -> None:
     if not is_emulated(name):

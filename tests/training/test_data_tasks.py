@@ -18,8 +18,8 @@ def test_a_batch_is_a_pure_function_of_the_step(tokenizer: Tokenizer) -> None:
     second.micros(7)  # what was drawn before changes nothing
     for one, other in zip(first.micros(4), second.micros(4), strict=True):
         assert one.name == other.name
-        for key, value in vars(one.batch).items():
-            assert torch.equal(value, vars(other.batch)[key])
+        for key, value in one.batch.tensors.items():
+            assert torch.equal(value, other.batch.tensors[key])
 
 
 def test_steps_and_seeds_differ(tokenizer: Tokenizer) -> None:

@@ -9,7 +9,7 @@ import torch
 from canvaslm.errors import TrainingError
 from canvaslm.tasks import LEARNT, TASKS
 from canvaslm.training.data.tasks import Mixture, Tasks, name_of
-from canvaslm.training.learnt import BENT, LESSONS, learnt
+from canvaslm.training.learnt import BENT, LESSONS, Held, learnt
 from canvaslm.training.part import LowRank
 from canvaslm.training.recipe import Recipe
 from canvaslm.training.trainer import Trainer
@@ -41,11 +41,17 @@ def test_every_old_task_has_its_turn_beside_the_new_one(task: str, rehearse: int
     taught = LESSONS[task].mixtures
     new, old = (mixtures(learnt(task, rehearse=rehearse))[part] for part in parts(taught))
     assert new == taught
-    begun = taught[-1].since
-    for step in (*range(begun), *range(begun, begun + rehearse * len(old))):
-        now = [mixture for mixture in old if mixture.due(step)]
-        assert len(now) == (step >= begun and step % rehearse == 0)
-    assert {name for mixture in old for name in mixture.tasks} == set(TASKS)
+    begun, held = taught[-1].since, LESSONS[task].held
+    for stage in (Held(since=begun), *held):
+        turn = range(stage.since, stage.since + rehearse * len(TASKS))
+        due = {step: [mixture for mixture in old if mixture.due(step)] for step in turn}
+        assert all(len(now) == (step % rehearse == 0) for step, now in due.items())
+        now = [mixture for some in due.values() for mixture in some]
+        assert {name for mixture in now for name in mixture.tasks} == set(TASKS)
+        assert all((mixture.held > 0) == (stage in held) for mixture in now)
+        weight = {mixture.canvas_length: mixture.held for mixture in now}
+        assert weight[128] - weight[64] == stage.canvas * 64
+    assert not any(mixture.due(step) for step in range(begun) for mixture in old)
 
 
 def test_nothing_is_rehearsed_unless_it_is_asked_for() -> None:

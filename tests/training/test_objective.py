@@ -53,6 +53,14 @@ def slow_losses(model: Transformer, batch: Batch) -> tuple[Tensor, Tensor]:
 def slow_canvas(
     model: Transformer, document: Tensor, batch: Batch, row: int, canvas: int
 ) -> Tensor:
+    logits_LV = slow_logits(model, document, batch, row, canvas)
+    return F.cross_entropy(logits_LV, batch.clean_RL[canvas])
+
+
+def slow_logits(
+    model: Transformer, document: Tensor, batch: Batch, row: int, canvas: int
+) -> Tensor:
+    """What is said [L, V] of one canvas of document `row`."""
     length = int(batch.prefix_B[row])
     prefix, place = DensePrefix(model.config), torch.arange(length)[None]
     model.encode(document[None, :length], place, prefix.encode(place))
@@ -68,7 +76,7 @@ def slow_canvas(
         with torch.no_grad():
             p = denoise(None).softmax(dim=-1)
             soft = p.to(model.embedding.dtype) @ model.embedding * model.config.hidden_size**0.5
-    return F.cross_entropy(denoise(soft)[0], batch.clean_RL[canvas])
+    return denoise(soft)[0]
 
 
 def batches(tokenizer: Tokenizer, folder: Path) -> list[Batch]:

@@ -205,7 +205,7 @@ def test_a_stopped_run_goes_on_bit_by_bit_and_its_model_is_evaluated(tmp_path: P
     assert step == other == 4
     assert all(torch.equal(one[name], two[name]) for name in one)
     settings = json.loads((model / "generation_config.json").read_text())
-    assert (settings["t_max"], settings["t_min"]) == (0.4, 0.1)
+    assert (settings["t_max"], settings["t_min"]) == (1.6, 0.4)
     lm = canvaslm.load(model)
     path = tmp_path / "hard.txt"
     path.write_text(f"{HARD}\n" * 3)

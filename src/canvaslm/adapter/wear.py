@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -18,16 +20,18 @@ from canvaslm.model.transformer import Transformer
 
 
 class LowRank(nn.Module):
-    """base(x) + scale B (A x), computed in the type of A and B."""
+    """base(x) + scale B (A x), computed in the type of A and B; base(x) alone while not `on`."""
 
     def __init__(self, base: nn.Module, pair: Pair, *, scale: float) -> None:
         super().__init__()
-        self.base, self.scale = base, scale
+        self.base, self.scale, self.on = base, scale, True
         self.a = nn.Parameter(pair.a)
         self.b = nn.Parameter(pair.b)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.base(x)
+        if not self.on:
+            return y
         low = F.linear(F.linear(x.to(self.a.dtype), self.a), self.b)
         return y + (low * self.scale).to(y.dtype)
 
@@ -66,7 +70,7 @@ def check_bare(model: Transformer) -> None:
         raise ParameterError("the network wears an adapter already: take it off first")
 
 
-def worn(model: Transformer) -> dict[str, LowRank]:
+def worn(model: nn.Module) -> dict[str, LowRank]:
     """The wrapped linear maps of a network, by name."""
     return {name: m for name, m in model.named_modules() if isinstance(m, LowRank)}
 
@@ -87,6 +91,24 @@ def take_off(model: Transformer) -> None:
     """Leave the network as it was before `wear`, still frozen."""
     for name, module in worn(model).items():
         model.set_submodule(name, module.base)
+
+
+@contextmanager
+def bare(model: nn.Module) -> Iterator[None]:
+    """The network without what it wears, for a while.
+
+    Raises ParameterError where nothing is worn.
+    """
+    wrapped = list(worn(model).values())
+    if not wrapped:
+        raise ParameterError("the network wears no adapter that could be left off")
+    try:
+        for one in wrapped:
+            one.on = False
+        yield
+    finally:
+        for one in wrapped:
+            one.on = True
 
 
 def wearing(model: Transformer, adapter: Adapter) -> Transformer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,10 +54,7 @@ def of_documents(batch: Batch, row_B: Tensor) -> Batch:
 def rows(batch: Batch, row_B: Tensor, row_R: Tensor) -> Batch:
     """Some documents and canvases; a name's last part says which of the two a tensor belongs to."""
     chosen = {"B": row_B, "R": row_R}
-    return replace(
-        batch,
-        **{
-            name: tensor[chosen[name.rpartition("_")[2][0]]]
-            for name, tensor in batch.tensors.items()
-        },
-    )
+    kept: dict[str, Any] = {
+        name: tensor[chosen[name.rpartition("_")[2][0]]] for name, tensor in batch.tensors.items()
+    }
+    return replace(batch, **kept)

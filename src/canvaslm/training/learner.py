@@ -8,6 +8,7 @@ from canvaslm.kernels.cpu.training import Training
 from canvaslm.model.transformer import Transformer
 from canvaslm.training.data.batch import Batch
 from canvaslm.training.fused.network import Fused
+from canvaslm.training.hold import held_losses
 from canvaslm.training.objective import Network, losses
 
 
@@ -32,5 +33,6 @@ class Learner(nn.Module):
         self.network: Network = model if native is None else Fused(model, native)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        loss = losses(self.network, batch, recompute=self.recompute, even=self.even)
+        losses_of = held_losses if batch.held else losses
+        loss = losses_of(self.network, batch, recompute=self.recompute, even=self.even)
         return loss.causal, loss.canvas, loss.accuracy

@@ -20,11 +20,26 @@ BENT = tuple(target for target in TARGETS if target != "router.proj")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Held:
+    """From step `since` on, what a nat of divergence from the base counts: `token` as the mean of
+    a canvas, `canvas` as the sum of one, for all of an answer has to stay."""
+
+    since: int
+    token: float = 0.0
+    canvas: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Lesson:
-    """What the steps show of a new task, how long, and how fast its adapter learns."""
+    """What the steps show of a new task, how long, and how fast its adapter learns.
+
+    Old tasks are rehearsed by their answers at first, then the adapter is held to what the base
+    says: cheaper first, closer at the end.
+    """
 
     mixtures: tuple[Mixture, ...]
     steps: int
+    held: tuple[Held, ...]
     warmup: int
     lr: float
 
@@ -77,23 +92,39 @@ MOTIF = Mixture(
 )
 
 LESSONS = {
-    "star": Lesson(mixtures=(BACK, CHAINS, STAR), steps=1000, warmup=20, lr=5e-3),
-    "motif": Lesson(mixtures=(MOTIF,), steps=760, warmup=50, lr=2e-3),
+    "star": Lesson(
+        mixtures=(BACK, CHAINS, STAR),
+        steps=2500,
+        held=(Held(since=1500, canvas=1 / 16), Held(since=2200, token=2.0, canvas=1 / 8)),
+        warmup=20,
+        lr=5e-3,
+    ),
+    "motif": Lesson(
+        mixtures=(MOTIF,), steps=1160, held=(Held(since=760, canvas=1 / 16),), warmup=50, lr=2e-3
+    ),
 }
 """Short canvases, several for each encoded prompt. By AdamW: Muon at 0.01 forgot more."""
 
 
-def rehearsal(every: int, *, since: int) -> tuple[Mixture, ...]:
-    """The embedded model's own mixtures at half their size, in turn, one each `every` steps."""
-    turn = every * len(POCKET_MIXTURES)
+def rehearsal(every: int, lesson: Lesson) -> tuple[Mixture, ...]:
+    """The embedded model's own mixtures at half their size, in turn, one each `every` steps.
+
+    Never while drills go on: those are short, and what they take is made good for.
+    """
+    answers = Held(since=lesson.mixtures[-1].since)
+    stages = (answers, *lesson.held)
+    ends = (*(stage.since for stage in lesson.held), None)
     return tuple(
         replace(
             mixture,
             documents=mixture.documents // 2,
-            every=turn,
+            every=every * len(POCKET_MIXTURES),
             phase=index * every,
-            since=since,
+            since=stage.since,
+            until=end,
+            held=stage.token + stage.canvas * mixture.canvas_length,
         )
+        for stage, end in zip(stages, ends, strict=True)
         for index, mixture in enumerate(POCKET_MIXTURES)
     )
 
@@ -112,8 +143,7 @@ def learnt(
     if task not in LEARNT:
         raise TrainingError(f"no recipe teaches {task!r}: use one of {', '.join(LEARNT)}")
     lesson = LESSONS[task]
-    begun = lesson.mixtures[-1].since  # what comes before is short, and made good for
-    old = rehearsal(rehearse, since=begun) if rehearse else ()
+    old = rehearsal(rehearse, lesson) if rehearse else ()
     return Recipe(
         name=task,
         start=Base(str(POCKET)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -25,7 +25,9 @@ class Batch:
     """Documents [B, N] padded on the right, and noised canvases [R, L] of each.
 
     `causal_BN` marks the tokens that the causal loss predicts; `prefix_B` is where each canvas
-    begins; `sighted_R` marks the canvases that are given their own first guess.
+    begins; `sighted_R` marks the canvases that are given their own first guess. `held` above 0:
+    nothing is learnt from it but to go on saying what the base says (`training.hold`), and canvases
+    count that much.
     """
 
     documents_BN: Tensor
@@ -34,6 +36,7 @@ class Batch:
     clean_RL: Tensor
     noised_RL: Tensor
     sighted_R: Tensor
+    held: float = 0.0
 
     @property
     def tokens(self) -> int:
@@ -45,7 +48,8 @@ class Batch:
         return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
 
     def to(self, device: torch.device) -> Batch:
-        return replace(self, **{name: value.to(device) for name, value in self.tensors.items()})
+        moved: dict[str, Any] = {name: value.to(device) for name, value in self.tensors.items()}
+        return replace(self, **moved)
 
     def after(self, guess: Guess) -> Batch:
         """The batch once the model has seen it: as it is, unless canvases take its own outputs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ class Mixture:
     every, phase   takes part in the steps with step % every == phase
     since, until   and since <= step, < until if it is given
     bins           shares of a task's bins, where they are other than those of all mixtures
+    held           above 0: an adapter is held to what its base says here instead of learning the
+                   answers; weight of its canvases
     called         its name in logs; of its tasks if there is none
     """
 
@@ -54,6 +57,7 @@ class Mixture:
     since: int = 0
     until: int | None = None
     bins: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    held: float = 0.0
     called: str | None = None
 
     def __post_init__(self) -> None:
@@ -65,6 +69,8 @@ class Mixture:
         for name in ("wide_share", "causal_share", "pinned_share", "suffix_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise TrainingError(f"{name} must lie in [0, 1], got {getattr(self, name)!r}")
+        if not 0 <= self.held < math.inf:
+            raise TrainingError(f"held is a weight of at least 0, got {self.held!r}")
         if not 0 <= self.phase < self.every:
             raise TrainingError(
                 f"phase must lie in [0, every), or no step has the mixture: got {self.phase!r} "
@@ -188,6 +194,7 @@ class Corpus:
             clean_RL=clean_RL,
             noised_RL=self.noise(clean_RL, kept_RL, generator),
             sighted_R=torch.rand(len(clean_RL), generator=generator) < 0.5,
+            held=mixture.held,
         )
 
     def suffix(self, example: Example, mixture: Mixture, generator: torch.Generator) -> list[int]:

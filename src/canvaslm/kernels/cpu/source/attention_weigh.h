@@ -41,11 +41,11 @@ inline Vec fraction_power(Vec f) {
     }
 }
 
-// e^x for x up to some 80; 0 for -inf
+// e^x for x up to some 80; 0 for -inf; what is not a number stays none
 template <class E>
 inline Vec weight_of(Vec x) {
     const Vec log2_e = set(1.44269504f);
-    Vec y = max(x, set(-120.0f)), n = round(y * log2_e);
+    Vec y = max(set(-120.0f), x), n = round(y * log2_e);
     Vec p = scaled(fraction_power<E>(fma(y, log2_e, set(0.0f) - n)), n);
 #if defined(__AVX512F__)
     return p;  // which is 0 where y is -120

@@ -330,10 +330,11 @@ inline float largest(Vec a) {
 
 #endif
 
-// e^x, within 2 units in the last place; 0 below -87.33, e^88.37 above 88.37.
+// e^x, within 2 units in the last place; 0 below -87.33, e^88.37 above 88.37. What is not a number
+// stays none: of two operands max and min give the second where one is not a number.
 inline Vec exp(Vec x) {
     const Vec lowest = set(-87.33654f);
-    Vec y = min(max(x, lowest), set(88.37f));
+    Vec y = min(set(88.37f), max(lowest, x));
     Vec n = round(y * set(1.44269504f));
     Vec r = fma(n, set(-0.693359375f), y);
     r = fma(n, set(2.12194440e-4f), r);

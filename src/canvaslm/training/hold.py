@@ -1,0 +1,72 @@
+"""Not forgetting: an adapter is held to what its base says wherever it has nothing new to learn.
+
+Rehearsing old tasks by their answers pulls an adapter towards those answers, whether the base knew
+them or not, and with a few examples at a time that is mostly noise. The divergence from the base
+(learning without forgetting, arXiv 1606.09282) is 0 with a gradient of 0 until the new task moves
+something, and then asks for that alone to be undone.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from canvaslm.adapter.wear import bare
+from canvaslm.training.data.batch import Batch
+from canvaslm.training.fused.network import Fused
+from canvaslm.training.objective import Losses, Network, first_guess, reading, recording
+
+# B documents, N document tokens, R canvases (whole multiples of B), L canvas length, D hidden,
+# T tokens, V vocabulary
+
+
+def held_losses(
+    model: Network, batch: Batch, *, recompute: bool = False, even: bool = False
+) -> Losses:
+    """The divergence in nats per token from the network without its adapter, in the place of both
+    losses, that of canvases `batch.held` times. The arguments are those of
+    `training.objective.losses`.
+
+    Either is conditioned on its own first guess. Raises ParameterError where no adapter is worn.
+    """
+    with torch.no_grad(), bare(model.model if isinstance(model, Fused) else model):
+        base_BND, base_RLD = hidden(model, batch, even=even)
+    own_BND, own_RLD = hidden(model, batch, even=even)
+    marked_T, causal = batch.causal_BN[:, 1:].flatten(), own_BND.new_zeros(())
+    if even or bool(marked_T.any()):
+        causal_T, _ = divergence(model, own_BND[:, :-1], base_BND[:, :-1], recompute=recompute)
+        causal = (causal_T * marked_T).sum() / marked_T.sum().clamp(min=1)
+    canvas_T, likeliest_T = divergence(model, own_RLD, base_RLD, recompute=recompute)
+    hits_T = likeliest_T == batch.clean_RL.flatten()
+    return Losses(causal, batch.held * canvas_T.mean(), hits_T.float().mean())
+
+
+def hidden(model: Network, batch: Batch, *, even: bool) -> tuple[Tensor, Tensor]:
+    """Hidden states of the documents [B, N, D] and of their canvases [R, L, D]."""
+    recorded = recording(model)
+    place_1N = torch.arange(batch.documents_BN.shape[1], device=batch.documents_BN.device)[None]
+    hidden_BND = model.encode(batch.documents_BN, place_1N, recorded)
+    canvases = len(batch.clean_RL) // len(batch.documents_BN)
+    row_R = torch.arange(len(batch.documents_BN)).repeat_interleave(canvases)
+    soft_RLD = first_guess(model, batch, recorded, row_R, even=even)
+    context, positions_RL = reading(recorded, batch, row_R)
+    return hidden_BND, model.denoise(batch.noised_RL, soft_RLD, positions_RL, context)
+
+
+def divergence(
+    model: Network, own_BND: Tensor, base_BND: Tensor, *, recompute: bool
+) -> tuple[Tensor, Tensor]:
+    """KL(base || own) at each token [T], and the own likeliest ones [T]."""
+
+    def compute(own_BND: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            base_TV = model.unembed(base_BND).flatten(0, 1).log_softmax(dim=-1)
+        own_TV = model.unembed(own_BND).flatten(0, 1).log_softmax(dim=-1)
+        kl_T = (base_TV.exp() * (base_TV - own_TV)).sum(dim=-1)
+        return kl_T, own_TV.argmax(dim=-1)
+
+    if not recompute:
+        return compute(own_BND)
+    found: tuple[Tensor, Tensor] = checkpoint(compute, own_BND, use_reentrant=False)
+    return found
