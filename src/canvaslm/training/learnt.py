@@ -94,8 +94,8 @@ MOTIF = Mixture(
 LESSONS = {
     "star": Lesson(
         mixtures=(BACK, CHAINS, STAR),
-        steps=2500,
-        held=(Held(since=1500, canvas=1 / 16), Held(since=2200, token=2.0, canvas=1 / 8)),
+        steps=2200,
+        held=(Held(since=1500, token=2.0),),
         warmup=20,
         lr=5e-3,
     ),
