@@ -41,21 +41,28 @@ def test_every_old_task_has_its_turn_beside_the_new_one(task: str, rehearse: int
     taught = LESSONS[task].mixtures
     new, old = (mixtures(learnt(task, rehearse=rehearse))[part] for part in parts(taught))
     assert new == taught
-    begun, held = taught[-1].since, LESSONS[task].held
-    for stage in (Held(since=begun), *held):
-        turn = range(stage.since, stage.since + rehearse * len(TASKS))
+    begun = taught[-1].since
+    for stage in (None, *LESSONS[task].held):
+        first = begun if stage is None else stage.since
+        turn = range(first, first + rehearse * len(TASKS))
         due = {step: [mixture for mixture in old if mixture.due(step)] for step in turn}
         assert all(len(now) == (step % rehearse == 0) for step, now in due.items())
         now = [mixture for some in due.values() for mixture in some]
         assert {name for mixture in now for name in mixture.tasks} == set(TASKS)
-        assert all((mixture.held > 0) == (stage in held) for mixture in now)
-        weight = {mixture.canvas_length: mixture.held for mixture in now}
-        assert weight[128] - weight[64] == stage.canvas * 64
+        for mixture in now:
+            nats = stage and stage.token + stage.canvas * mixture.canvas_length
+            assert mixture.held == (nats or 0.0)
     assert not any(mixture.due(step) for step in range(begun) for mixture in old)
 
 
 def test_nothing_is_rehearsed_unless_it_is_asked_for() -> None:
     assert mixtures(learnt("star", steps=1, rehearse=0)) == LESSONS["star"].mixtures
+
+
+@pytest.mark.parametrize("weights", [(0.0, 0.0), (-1.0, 2.0), (float("nan"), 1.0)])
+def test_holding_by_nothing_is_refused(weights: tuple[float, float]) -> None:
+    with pytest.raises(TrainingError, match="holding needs a weight above 0"):
+        Held(since=1, token=weights[0], canvas=weights[1])
 
 
 def test_another_task_is_refused() -> None:

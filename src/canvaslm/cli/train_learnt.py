@@ -27,7 +27,10 @@ def teaching(task: str) -> Callable[..., None]:
         ] = None,
         rank: Annotated[int, typer.Option(help="Of the adapter.")] = 32,
         rehearse: Annotated[
-            int, typer.Option(help="Show an old task once in so many steps; 0: never.")
+            int,
+            typer.Option(
+                help="Rehearse an old task, or hold to the base there, once in N steps; 0: never."
+            ),
         ] = 2,
         seed: Annotated[int, typer.Option(help="Of weights and data.")] = 0,
         bfloat16: train_options.Bfloat16 = False,

@@ -1,7 +1,7 @@
 """Not forgetting: an adapter is held to what its base says wherever it has nothing new to learn.
 
 Rehearsing old tasks by their answers pulls an adapter towards those answers, whether the base knew
-them or not, and with a few examples at a time that is mostly noise. The divergence from the base
+them or not. The divergence from the base
 (learning without forgetting, arXiv 1606.09282) is 0 with a gradient of 0 until the new task moves
 something, and then asks for that alone to be undone.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from canvaslm.adapter.config import TARGETS
@@ -21,12 +22,17 @@ BENT = tuple(target for target in TARGETS if target != "router.proj")
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """From step `since` on, what a nat of divergence from the base counts: `token` as the mean of
-    a canvas, `canvas` as the sum of one, for all of an answer has to stay."""
+    """From step `since` on, what a nat of divergence from the base counts: `token` if it is the
+    mean of a canvas, `canvas` if it is the sum of one of the mixture's usual length."""
 
     since: int
     token: float = 0.0
     canvas: float = 0.0
+
+    def __post_init__(self) -> None:
+        weights = self.token, self.canvas
+        if not (all(0 <= weight < math.inf for weight in weights) and any(weights)):
+            raise TrainingError(f"holding needs a weight above 0, got {self!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +40,7 @@ class Lesson:
     """What the steps show of a new task, how long, and how fast its adapter learns.
 
     Old tasks are rehearsed by their answers at first, then the adapter is held to what the base
-    says: cheaper first, closer at the end.
+    says, which takes the base's passes as well.
     """
 
     mixtures: tuple[Mixture, ...]
@@ -111,20 +117,19 @@ def rehearsal(every: int, lesson: Lesson) -> tuple[Mixture, ...]:
 
     Never while drills go on: those are short, and what they take is made good for.
     """
-    answers = Held(since=lesson.mixtures[-1].since)
-    stages = (answers, *lesson.held)
-    ends = (*(stage.since for stage in lesson.held), None)
+    begins = (lesson.mixtures[-1].since, *(held.since for held in lesson.held))
+    stages = zip((None, *lesson.held), begins, (*begins[1:], None), strict=True)
     return tuple(
         replace(
             mixture,
             documents=mixture.documents // 2,
             every=every * len(POCKET_MIXTURES),
             phase=index * every,
-            since=stage.since,
+            since=begin,
             until=end,
-            held=stage.token + stage.canvas * mixture.canvas_length,
+            held=held.token + held.canvas * mixture.canvas_length if held else 0.0,
         )
-        for stage, end in zip(stages, ends, strict=True)
+        for held, begin, end in stages
         for index, mixture in enumerate(POCKET_MIXTURES)
     )
 
@@ -138,8 +143,9 @@ def learnt(
     seed: int = 0,
     bfloat16: bool = False,
 ) -> Recipe:
-    """An adapter for `task` on the embedded model, whose own tasks are rehearsed in every
-    `rehearse`-th step so that they are not forgotten; 0: never. `steps`: of the lesson."""
+    """An adapter for `task` on the embedded model, whose own tasks are rehearsed, and later held to
+    what it says, in every `rehearse`-th step, so that they are not forgotten; 0: never. `steps`:
+    of the lesson."""
     if task not in LEARNT:
         raise TrainingError(f"no recipe teaches {task!r}: use one of {', '.join(LEARNT)}")
     lesson = LESSONS[task]

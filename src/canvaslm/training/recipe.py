@@ -79,6 +79,13 @@ class Recipe:
             raise TrainingError(f"clip must be positive, got {self.clip!r}")
         if self.ema is not None and not 0 <= self.ema < 1:
             raise TrainingError(f"ema must lie in [0, 1) or be None, got {self.ema!r}")
+        if isinstance(self.data, Tasks) and isinstance(self.part, Everything):
+            for mixture in self.data.mixtures:
+                if mixture.held:
+                    raise TrainingError(
+                        f"a mixture of {', '.join(mixture.tasks)} is held to a base, and without "
+                        "an adapter there is none: use part=LowRank(rank=16), or held=0"
+                    )
 
     def rate(self, step: int) -> float:
         """The share of the full learning rate at `step`, counted from 0."""

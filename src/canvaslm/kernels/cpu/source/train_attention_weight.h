@@ -27,7 +27,7 @@ inline void hide(float* scores, Sight seen, const Span& span) {
     for (int64_t at = high / 16 * 16; at < span.width(); at += 16) keep(scores + at, 0, high - at);
 }
 
-// e^score / 2^base
+// e^score / 2^base; what is not a number stays none
 template <class E>
 inline Vec weight_of(Vec score, float base) {
     Vec y = fma(score, set(kLog2E), set(-base));
@@ -36,7 +36,7 @@ inline Vec weight_of(Vec score, float base) {
     return scaled(attention::fraction_power<E>(y - n), n);
 #else
     const Vec least = set(-126);
-    Vec least_y = max(y, least), n = round(least_y);
+    Vec least_y = max(least, y), n = round(least_y);
     Vec p = scaled(attention::fraction_power<E>(least_y - n), n);
     return select(less(y, least), set(0), p);
 #endif
