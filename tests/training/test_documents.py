@@ -92,8 +92,8 @@ def test_the_same_step_is_the_same_and_accumulation_only_regroups(
 
 
 def assert_equal(one: Batch, other: Batch) -> None:
-    for name, value in vars(one).items():
-        assert torch.equal(value, vars(other)[name])
+    for name, value in one.tensors.items():
+        assert torch.equal(value, other.tensors[name])
 
 
 def test_held_out_examples_are_never_learnt(tokenizer: Tokenizer, tmp_path: Path) -> None:
