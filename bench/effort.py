@@ -41,18 +41,21 @@ RULES: dict[str, Preset] = {
     "end of text": Preset(ending=1),
     "end of text, at once": Preset(ending=0),
     "stable acceptance": Preset(stable=True),
-    "cooling early": Preset(pace=1 / 12),
+    "cooling early": Preset(over=4),
     "cooling by progress": Preset(cooling=True),
     "sure": Preset(sure=1),
     "sure 3": Preset(sure=3),
     "unmoved 3": Preset(unmoved=3),
-    "entropy bound x 3": Preset(scale={"entropy_bound": 3}),
+    "entropy bound x 3": Preset(),
     "half a canvas first": Preset(plan=Plan(first_share=0.5)),
     "renoise": Preset(correct=Renoise()),
     "renoise the doubtful": Preset(correct=Doubtful()),
     "mend": Preset(plan=Plan(mend=Mend())),
     "mend from a warm start": Preset(plan=Plan(mend=Mend(doubt=0.5))),
 }
+WIDER = {"entropy bound x 3": 3}
+"""Variants that are no rule but a factor on the checkpoint's entropy bound."""
+
 VARIANTS = {REFERENCE: PRESETS["reference"], **RULES} | {
     name: preset for name, preset in PRESETS.items() if name != REFERENCE
 }
@@ -74,7 +77,8 @@ class Study:
     def variant(self, name: str) -> LM:
         """The model with one variant's rules, under the name of an effort."""
         presets = PRESETS | {"fast": VARIANTS[name]}
-        settings = replace(self.lm.settings, presets=presets)
+        bound = WIDER.get(name, 1) * self.lm.settings.entropy_bound
+        settings = replace(self.lm.settings, presets=presets, entropy_bound=bound)
         return LM(
             self.lm.model,
             tokenizer=self.lm.tokenizer,
@@ -95,7 +99,7 @@ class Study:
 
     def stamp(self, name: str) -> str:
         """Changes with the weights and with the rules of the variant."""
-        rules = repr(VARIANTS.get(name)) + repr(self.lm.settings)
+        rules = repr((VARIANTS.get(name), WIDER.get(name))) + repr(self.lm.settings)
         return hashlib.sha256((self.weights + rules).encode()).hexdigest()[:12]
 
     def answer(self, lm: LM, name: str, task: str, case: int, example: tasks.Example) -> Answered:

@@ -23,3 +23,10 @@ def test_no_answers_teach_nothing(run: Run, tmp_path: Path) -> None:
     done = run("train", "fewer", "--out", tmp_path / "run", "--answers", 0)
     assert (done.code, done.out) == (2, "")
     assert "--answers must be at least 1, got 0" in done.err
+
+
+def test_a_setting_is_refused_before_the_teacher_is_asked(run: Run, tmp_path: Path) -> None:
+    done = run("train", "fewer", "--out", tmp_path / "run", "--max-steps", 0)
+    assert (done.code, done.out) == (2, "")
+    assert "max_steps must be at least 1, got 0" in done.err
+    assert not (tmp_path / "run").exists()

@@ -7,6 +7,7 @@ from canvaslm import LM
 from canvaslm.diffusion.account import EndOfText, Everything
 from canvaslm.diffusion.step import Sampler
 from canvaslm.diffusion.stop import AnyOf, StableAndConfident
+from canvaslm.diffusion.temperature import LinearTemperature
 from canvaslm.engine.efforts import PRESETS, Plan, Preset
 from canvaslm.engine.params import EFFORTS, Effort, Params
 from canvaslm.engine.settings import Settings
@@ -33,21 +34,19 @@ def test_the_reference_is_the_published_sampler_and_the_default() -> None:
     assert PUBLISHED.plan(Params()) == Plan()
 
 
-def test_a_preset_scales_the_checkpoints_thresholds_and_no_requests() -> None:
-    settings = Settings(
-        eos_ids=frozenset({1}),
-        entropy_bound=0.2,
-        presets=PRESETS | {"fast": Preset(scale={"entropy_bound": 3})},
-    )
-    scaled = settings.sampler(Params(effort="fast"))
-    assert scaled.accept.bound == pytest.approx(0.6)
-    own = settings.sampler(Params(effort="fast", entropy_bound=0.2, max_steps=7))
-    assert (own.accept.bound, own.max_steps) == (0.2, 7)
+@pytest.mark.parametrize(("allowed", "steps", "over"), [(48, 8, 4), (8, 8, 4), (3, 3, 3)])
+def test_fast_has_eight_steps_or_the_checkpoints_if_those_are_fewer(
+    allowed: int, steps: int, over: int
+) -> None:
+    settings = Settings(eos_ids=frozenset({1}), max_steps=allowed)
+    temperature = settings.sampler(Params(effort="fast")).temperature
+    assert isinstance(temperature, LinearTemperature)
+    assert (temperature.max_steps, temperature.over) == (steps, over)
 
 
-def test_steps_are_scaled_to_whole_ones() -> None:
-    preset = Preset(scale={"max_steps": 1 / 6})
-    assert [preset.scaled("max_steps", steps) for steps in (48, 32, 3, 1)] == [8, 5, 1, 1]
+def test_a_request_goes_before_a_preset() -> None:
+    sampler = PUBLISHED.sampler(Params(effort="fast", max_steps=12))
+    assert sampler.max_steps == 12
 
 
 @pytest.mark.parametrize("own", [{"stability": 3}, {"confidence": 0.001}])

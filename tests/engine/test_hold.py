@@ -233,7 +233,7 @@ def test_a_canvas_that_is_drafted_again_keeps_its_start(
 def test_the_embedded_model_says_things_early(pocket: LM, effort: Any) -> None:
     early = 0
     for task in ("scenes", "json"):
-        for prompt in prompts(task):
+        for prompt in prompts(task, count=5):
             params = Params(hold_settled=True, seed=0, effort=effort)
             early += watched(pocket, prompt, params)[1] > 0
     assert early >= 2

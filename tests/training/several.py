@@ -17,9 +17,11 @@ from canvaslm.errors import CanvasError
 from canvaslm.model.transformer import Transformer
 from canvaslm.text.tokenizer import Tokenizer
 from canvaslm.training.data.batch import Micro
+from canvaslm.training.data.tasks import Mixture
 from canvaslm.training.launch import launched
 from canvaslm.training.loop import train
 from canvaslm.training.optimise.choose import Adafactor, AdamW, MuonAdamW
+from canvaslm.training.part import LowRank
 from canvaslm.training.processes import Replicas
 from canvaslm.training.recipe import Recipe, Watch
 from canvaslm.training.start import Scratch
@@ -36,8 +38,17 @@ class Exact(Scratch):
         return super().network(tokenizer, seed=seed).double()
 
 
-def recipe_of(*, optimise: str = "MuonAdamW", exact: bool = True, **changes: Any) -> Recipe:
+NEW = Mixture(tasks={"ask": 1.0}, documents=4, canvas_length=8)
+OLD = Mixture(tasks={"scenes": 1.0}, documents=2, canvas_length=24, held=2.0)
+
+
+def recipe_of(
+    *, optimise: str = "MuonAdamW", exact: bool = True, held: bool = False, **changes: Any
+) -> Recipe:
+    """`held`: an adapter that is held to its base on one of two tasks."""
     start = (Exact if exact else Scratch)(hidden_size=64, num_layers=3, vocab_size=400)
+    if held:
+        changes |= {"mixtures": (NEW, OLD), "part": LowRank(rank=4)}
     settings = {"steps": 4, "decay": 0.0, "watch": Watch(every=2, batches=1), "clip": 0.5}
     return tiny_recipe(start=start, optimise=OPTIMISERS[optimise], **(settings | changes))
 

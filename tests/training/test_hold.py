@@ -101,6 +101,21 @@ def test_fused_operations_hold_to_the_same(tokenizer: Tokenizer, tmp_path: Path)
         assert (one - other).norm() / other.norm() < 1e-3
 
 
+@pytest.mark.parametrize("way", ["plain", "fused"])
+def test_in_bfloat16_it_is_nearly_the_same(tokenizer: Tokenizer, tmp_path: Path, way: str) -> None:
+    if way == "fused" and training() is None:
+        pytest.skip("no kernels were compiled")
+    native = training() if way == "fused" else None
+    batch = replace(batches(tokenizer, tmp_path)[0], held=1.0)
+    model, _, _ = bent()
+    exact = held_losses(model, batch)
+    learner = Learner(model.float(), native=native)
+    with torch.autocast("cpu", torch.bfloat16):
+        causal, canvas, _ = learner(batch)
+    for rough, wanted in ((causal, exact.causal), (canvas, exact.canvas)):
+        torch.testing.assert_close(rough.float(), wanted.float(), rtol=0.1, atol=1e-4)
+
+
 def test_a_run_that_is_held_learns_the_one_and_keeps_the_other(tokenizer: Tokenizer) -> None:
     new = Mixture(tasks={"ask": 1.0}, documents=3, canvas_length=8)
     old = Mixture(tasks={"scenes": 1.0}, documents=2, canvas_length=24)

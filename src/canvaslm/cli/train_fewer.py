@@ -33,6 +33,9 @@ def fewer(
     passes: Annotated[
         int, typer.Option(help="Most steps of the sampler before a canvas is learnt from.")
     ] = 4,
+    max_steps: Annotated[
+        int, typer.Option(help="Most steps of a canvas that the student is exported with.")
+    ] = 7,
     rate: Annotated[
         float, typer.Option(help="Learning rates, as a share of the first stage's.")
     ] = 0.3,
@@ -49,9 +52,7 @@ def fewer(
 
     if answers < 1:
         raise ParameterError(f"--answers must be at least 1, got {answers}")
-    check_folder(out, resume=running.resume)  # before the teacher is asked, which takes long
     file = out / ANSWERS
-    ask_teacher(model, file, count=answers, seed=seed, device=running.device)
     chosen = recipe(
         steps=steps,
         seed=seed,
@@ -59,9 +60,12 @@ def fewer(
         taught={"code": str(file)},
         certainty=certainty,
         passes=passes,
+        max_steps=max_steps,
         rate=rate,
         bfloat16=bfloat16,
     )
+    check_folder(out, resume=running.resume)  # before the teacher is asked, which takes long
+    ask_teacher(model, file, count=answers, seed=seed, device=running.device)
     carry_out(chosen, out, running)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from canvaslm.diffusion.accept import Accept, EntropyBound, Stable
 from canvaslm.diffusion.account import Account, EndOfText, Everything
@@ -48,13 +48,14 @@ PLAIN = Plan()
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """Rules and what they make of the checkpoint's thresholds. The defaults change nothing.
+    """Rules beside the checkpoint's thresholds. The defaults change nothing.
 
-    scale      factors on thresholds of the checkpoint; one that a request sets is left alone
+    most       a canvas has so many steps at most, whatever the checkpoint allows; a request that
+               sets its own has those
     ending     steps that the end of the text must have stood for until what follows it does not
                count; None: all counts always
     stable     likely and unchanging positions are accepted, too
-    pace       the temperature falls over this share of the steps; None: over all
+    over       the temperature falls over so many steps; None: over all
     cooling    it follows the share accepted instead
     sure       a canvas is done at once when its whole doubt is at most so many entropy bounds
     unmoved    it is done, too, when it has not changed for so many steps
@@ -62,22 +63,15 @@ class Preset:
     plan       what is done beyond a canvas's steps
     """
 
-    scale: Mapping[str, float] = field(default_factory=dict)
+    most: int | None = None
     ending: int | None = None
     stable: bool = False
-    pace: float | None = None
+    over: int | None = None
     cooling: bool = False
     sure: float | None = None
     unmoved: int | None = None
     correct: Correct | None = None
     plan: Plan = PLAIN
-
-    def scaled(self, name: str, value: float) -> float:
-        """One of the checkpoint's thresholds; steps stay whole, and at least one."""
-        if name not in self.scale:
-            return value
-        product = value * self.scale[name]
-        return max(round(product), 1) if isinstance(value, int) else product
 
     def without_shortcuts(self) -> Preset:
         """For a request that says itself when a canvas is done: it is not done before."""
@@ -98,7 +92,7 @@ class Preset:
         t_min, t_max, steps = numbers.t_min, numbers.t_max, numbers.max_steps
         if self.cooling:
             return ByProgress(t_min=t_min, t_max=t_max, max_steps=steps)
-        over = None if self.pace is None else max(round(self.pace * steps), 1)
+        over = None if self.over is None else min(self.over, steps)
         return LinearTemperature(t_min=t_min, t_max=t_max, max_steps=steps, over=over)
 
     def account(self, end_ids: frozenset[int]) -> Account:
@@ -124,15 +118,15 @@ class Preset:
 PRESETS: Mapping[Effort, Preset] = {
     "reference": Preset(),
     "balanced": Preset(
-        pace=1 / 4,
+        over=12,
         ending=1,
         sure=1,
         unmoved=1,
         plan=Plan(first_share=0.5, redrafts=2),
     ),
     "fast": Preset(
-        scale={"max_steps": 1 / 6},
-        pace=1 / 2,
+        most=8,
+        over=4,
         ending=0,
         sure=3,
         unmoved=1,

@@ -78,7 +78,9 @@ class Settings:
         def chosen(name: str) -> Any:
             value = getattr(params, name)
             if value is None:
-                value = preset.scaled(name, getattr(self, name))
+                value = getattr(self, name)
+                if name == "max_steps" and preset.most is not None:
+                    value = min(value, preset.most)
             return value * factor if name in ("t_min", "t_max") else value
 
         numbers = Numbers(**{f.name: chosen(f.name) for f in fields(Numbers)})

@@ -47,6 +47,7 @@ class Lesson:
     steps: int
     held: tuple[Held, ...]
     warmup: int
+    decay: float
     lr: float
 
 
@@ -54,6 +55,10 @@ DRILLED = 300
 """Steps of drills. The way back asks for an edge at every node, and the encoder reads it from left
 to right, too: it finds out how to look up within 140 steps. Canvases of chains do after it, from
 either side. Stars alone had not taught it after 400 steps (docs/log.md)."""
+
+FOUND = 550
+"""Steps until paths are found among arms. Held from step 150 on, when look-ups had been found but
+paths had not, the adapter had not found them 650 steps later (docs/log.md)."""
 
 STAR = Mixture(
     tasks={"star": 1.0},
@@ -100,13 +105,19 @@ MOTIF = Mixture(
 LESSONS = {
     "star": Lesson(
         mixtures=(BACK, CHAINS, STAR),
-        steps=2200,
-        held=(Held(since=1500, token=2.0),),
+        steps=1700,
+        held=(Held(since=FOUND, token=3.0),),
         warmup=20,
+        decay=0.5,
         lr=5e-3,
     ),
     "motif": Lesson(
-        mixtures=(MOTIF,), steps=1160, held=(Held(since=760, canvas=1 / 16),), warmup=50, lr=2e-3
+        mixtures=(MOTIF,),
+        steps=1160,
+        held=(Held(since=760, canvas=1 / 16),),
+        warmup=50,
+        decay=0.3,
+        lr=2e-3,
     ),
 }
 """Short canvases, several for each encoded prompt. By AdamW: Muon at 0.01 forgot more."""
@@ -115,7 +126,7 @@ LESSONS = {
 def rehearsal(every: int, lesson: Lesson) -> tuple[Mixture, ...]:
     """The embedded model's own mixtures at half their size, in turn, one each `every` steps.
 
-    Never while drills go on: those are short, and what they take is made good for.
+    By their answers never while drills go on: those are short, and what they take is made good for.
     """
     begins = (lesson.mixtures[-1].since, *(held.since for held in lesson.held))
     stages = zip((None, *lesson.held), begins, (*begins[1:], None), strict=True)
@@ -130,6 +141,7 @@ def rehearsal(every: int, lesson: Lesson) -> tuple[Mixture, ...]:
             held=held.token + held.canvas * mixture.canvas_length if held else 0.0,
         )
         for held, begin, end in stages
+        if end is None or begin < end
         for index, mixture in enumerate(POCKET_MIXTURES)
     )
 
@@ -157,7 +169,7 @@ def learnt(
         steps=lesson.steps if steps is None else steps,
         seed=seed,
         optimise=AdamW(lr=lesson.lr, weight_decay=0.0),
-        schedule=Trapezoid(warmup=lesson.warmup, decay=0.3),
+        schedule=Trapezoid(warmup=lesson.warmup, decay=lesson.decay),
         save_every=50,
         bfloat16=bfloat16,
         part=LowRank(rank=rank, alpha=2.0 * rank, targets=BENT),

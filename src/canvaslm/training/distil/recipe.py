@@ -9,10 +9,10 @@ from typing import Any
 from canvaslm.engine.loading import POCKET
 from canvaslm.training.data.tasks import Mixture
 from canvaslm.training.distil.data import Fewer
+from canvaslm.training.distil.student import Student
 from canvaslm.training.optimise.choose import MuonAdamW
 from canvaslm.training.optimise.schedule import Trapezoid
 from canvaslm.training.recipe import POCKET_BINS, POCKET_MIXTURES, Recipe
-from canvaslm.training.start import Base
 
 
 def walked(task: str, **shape: Any) -> Mixture:
@@ -52,16 +52,18 @@ def fewer(
     taught: Mapping[str, str] | None = None,
     certainty: float = 0.5,
     passes: int = 4,
+    max_steps: int = 7,
     rate: float = 0.3,
     ema: float = 0.995,
     bfloat16: bool = False,
 ) -> Recipe:
-    """The second stage on `model`, by default the embedded one. `rate` is a factor on the learning
+    """The second stage on `model`, by default the embedded one, whose canvases are exported with at
+    most `max_steps`. `rate` is a factor on the learning
     rates of the first; `taught` are a teacher's answers by task."""
     first = MuonAdamW()
     return Recipe(
         name="fewer",
-        start=Base(model or str(POCKET)),
+        start=Student(model or str(POCKET), max_steps=max_steps),
         data=Fewer(
             anchor=anchors(CALM),
             walked=WALKED,

@@ -1,0 +1,48 @@
+"""Two models' scores against steps in one picture, from what `tools.card` measured of each.
+
+    python bench/distil_curves.py BEFORE.json AFTER.json --out steps.svg
+
+The files are the `steps-NAME.json` that the card's command puts beside its picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from canvaslm.eval.pages.curves import draw
+
+Json = dict[str, Any]
+
+
+def beside(before: Json, after: Json) -> Json:
+    """Diffusion of both, task by task."""
+    first, second = ({p["name"]: p["lines"] for p in one["panels"]} for one in (before, after))
+    return {
+        "panels": [
+            {
+                "name": task,
+                "lines": {"before": first[task]["diffusion"], "after": second[task]["diffusion"]},
+                "left to right": {},
+            }
+            for task in first
+            if task in second
+        ]
+    }
+
+
+def main() -> None:
+    """Read both, draw one."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("before", type=Path)
+    parser.add_argument("after", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    before, after = (json.loads(file.read_text("utf-8")) for file in (given.before, given.after))
+    draw(beside(before, after), given.out)
+
+
+if __name__ == "__main__":
+    main()
