@@ -18,8 +18,10 @@ Json = dict[str, Any]
 
 
 def beside(before: Json, after: Json) -> Json:
-    """Diffusion of both, task by task."""
+    """Diffusion of both, task by task. Raises ValueError where they have not the same tasks."""
     first, second = ({p["name"]: p["lines"] for p in one["panels"]} for one in (before, after))
+    if first.keys() != second.keys():
+        raise ValueError(f"tasks differ: {', '.join(first)} before, {', '.join(second)} after")
     return {
         "panels": [
             {
@@ -28,7 +30,6 @@ def beside(before: Json, after: Json) -> Json:
                 "left to right": {},
             }
             for task in first
-            if task in second
         ]
     }
 

@@ -34,12 +34,21 @@ def test_the_reference_is_the_published_sampler_and_the_default() -> None:
     assert PUBLISHED.plan(Params()) == Plan()
 
 
-@pytest.mark.parametrize(("allowed", "steps", "over"), [(48, 8, 4), (8, 8, 4), (3, 3, 3)])
-def test_fast_has_eight_steps_or_the_checkpoints_if_those_are_fewer(
-    allowed: int, steps: int, over: int
+@pytest.mark.parametrize(
+    ("effort", "allowed", "steps", "over"),
+    [
+        ("fast", 48, 8, 4),
+        ("fast", 7, 7, 4),
+        ("fast", 3, 3, 3),
+        ("balanced", 48, 48, 12),
+        ("balanced", 7, 7, 7),
+    ],
+)
+def test_a_preset_has_its_steps_or_the_checkpoints_if_those_are_fewer(
+    effort: Effort, allowed: int, steps: int, over: int
 ) -> None:
     settings = Settings(eos_ids=frozenset({1}), max_steps=allowed)
-    temperature = settings.sampler(Params(effort="fast")).temperature
+    temperature = settings.sampler(Params(effort=effort)).temperature
     assert isinstance(temperature, LinearTemperature)
     assert (temperature.max_steps, temperature.over) == (steps, over)
 

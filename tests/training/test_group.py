@@ -133,7 +133,7 @@ def test_two_processes_hold_an_adapter_as_one_does(
     lines = curve(by_one)
     assert any(line.get("scenes/canvas", 0.0) > 0 for line in lines)
     for before, after in zip(lines, curve(by_two), strict=True):
-        assert after == pytest.approx(before, rel=1e-3, abs=1e-7)
+        assert after == pytest.approx(before, rel=1e-3, abs=1e-7)  # adapters are float32
 
 
 def test_a_process_that_fails_ends_the_other_with_its_reason(

@@ -82,6 +82,7 @@ class Beginning:
         from dataclasses import replace
 
         from canvaslm.training.rounded import Rounded
+        from canvaslm.training.start import Base
 
         base = self.model or recipe.start.base
         if self.lora is not None:
@@ -90,7 +91,11 @@ class Beginning:
             recipe = replace(recipe, part=self.part(self.lora))
         if self.quant is not None and base is not None:
             return replace(recipe, start=Rounded(base, quant=self.quant))
-        return recipe if self.model is None else replace(recipe, start=self.checkpoint(self.model))
+        if self.model is None:
+            return recipe
+        if self.lora is None and isinstance(recipe.start, Base):
+            return replace(recipe, start=replace(recipe.start, model=self.model))
+        return replace(recipe, start=self.checkpoint(self.model))
 
     def part(self, rank: int) -> Any:
         from canvaslm.adapter.config import DENSE

@@ -50,12 +50,13 @@ PLAIN = Plan()
 class Preset:
     """Rules beside the checkpoint's thresholds. The defaults change nothing.
 
-    most       a canvas has so many steps at most, whatever the checkpoint allows; a request that
-               sets its own has those
+    most       a canvas has so many steps at most, or the checkpoint's if those are fewer; what a
+               request sets goes before both
     ending     steps that the end of the text must have stood for until what follows it does not
                count; None: all counts always
     stable     likely and unchanging positions are accepted, too
-    over       the temperature falls over so many steps; None: over all
+    over       the temperature falls over so many steps, or over all if those are fewer; None: over
+               all
     cooling    it follows the share accepted instead
     sure       a canvas is done at once when its whole doubt is at most so many entropy bounds
     unmoved    it is done, too, when it has not changed for so many steps
@@ -72,6 +73,10 @@ class Preset:
     unmoved: int | None = None
     correct: Correct | None = None
     plan: Plan = PLAIN
+
+    def steps(self, allowed: int) -> int:
+        """Most steps of a canvas, of those that the checkpoint allows."""
+        return allowed if self.most is None else min(allowed, self.most)
 
     def without_shortcuts(self) -> Preset:
         """For a request that says itself when a canvas is done: it is not done before."""

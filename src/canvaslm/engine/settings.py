@@ -79,11 +79,11 @@ class Settings:
             value = getattr(params, name)
             if value is None:
                 value = getattr(self, name)
-                if name == "max_steps" and preset.most is not None:
-                    value = min(value, preset.most)
             return value * factor if name in ("t_min", "t_max") else value
 
         numbers = Numbers(**{f.name: chosen(f.name) for f in fields(Numbers)})
+        if params.max_steps is None:
+            numbers = replace(numbers, max_steps=preset.steps(self.max_steps))
         sampler = preset.sampler(numbers, choose=choose(params), end_ids=self.eos_ids)
         return replace(
             sampler,

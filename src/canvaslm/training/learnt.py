@@ -58,7 +58,7 @@ either side. Stars alone had not taught it after 400 steps (docs/log.md)."""
 
 FOUND = 550
 """Steps until paths are found among arms. Held from step 150 on, when look-ups had been found but
-paths had not, the adapter had not found them 650 steps later (docs/log.md)."""
+paths had not, the adapter did not find them in 680 steps more (docs/log.md)."""
 
 STAR = Mixture(
     tasks={"star": 1.0},
@@ -126,7 +126,7 @@ LESSONS = {
 def rehearsal(every: int, lesson: Lesson) -> tuple[Mixture, ...]:
     """The embedded model's own mixtures at half their size, in turn, one each `every` steps.
 
-    By their answers never while drills go on: those are short, and what they take is made good for.
+    Never while drills go on: those are short, and what they take is made good for.
     """
     begins = (lesson.mixtures[-1].since, *(held.since for held in lesson.held))
     stages = zip((None, *lesson.held), begins, (*begins[1:], None), strict=True)
@@ -141,7 +141,6 @@ def rehearsal(every: int, lesson: Lesson) -> tuple[Mixture, ...]:
             held=held.token + held.canvas * mixture.canvas_length if held else 0.0,
         )
         for held, begin, end in stages
-        if end is None or begin < end
         for index, mixture in enumerate(POCKET_MIXTURES)
     )
 

@@ -13,7 +13,7 @@ from canvaslm.training.data.tasks import Mixture, Tasks
 from canvaslm.training.optimise.choose import MuonAdamW, Optimise
 from canvaslm.training.optimise.schedule import Schedule, Trapezoid
 from canvaslm.training.part import Everything, Part
-from canvaslm.training.start import Scratch, Start
+from canvaslm.training.start import Base, Scratch, Start
 
 
 class Data(Protocol):
@@ -79,6 +79,11 @@ class Recipe:
             raise TrainingError(f"clip must be positive, got {self.clip!r}")
         if self.ema is not None and not 0 <= self.ema < 1:
             raise TrainingError(f"ema must lie in [0, 1) or be None, got {self.ema!r}")
+        if isinstance(self.start, Base) and self.start.max_steps and self.part != Everything():
+            raise TrainingError(
+                f"an adapter says nothing of steps, so max_steps={self.start.max_steps} would have "
+                "no effect: leave it out, or use part=Everything()"
+            )
         if isinstance(self.data, Tasks) and isinstance(self.part, Everything):
             for mixture in self.data.mixtures:
                 if mixture.held:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol
 import torch
 
 from canvaslm.checkpoint.folder import Checkpoint, open_checkpoint
+from canvaslm.engine.checks import check_integer
 from canvaslm.engine.load import load_model, save_model
 from canvaslm.errors import TrainingError
 from canvaslm.model.config import ModelConfig
@@ -101,9 +102,18 @@ class Scratch:
 
 @dataclass(frozen=True)
 class Base:
-    """A checkpoint folder or hub id in floating point; what is saved has its type and files."""
+    """A checkpoint folder or hub id in floating point; what is saved has its type and files.
+
+    `max_steps` is how many steps a canvas of the saved model takes at most; None: as many as the
+    checkpoint says.
+    """
 
     model: str
+    max_steps: int | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.max_steps is not None:
+            check_integer("max_steps", self.max_steps, least=1)
 
     @property
     def base(self) -> str:
@@ -133,8 +143,14 @@ class Base:
 
     def save(self, model: Transformer, folder: Path, *, run: Path) -> Path:
         del run
-        saved = copy_of(model, self.checkpoint.dtype)
-        return save_model(saved, folder, source=self.checkpoint, overwrite=True)
+        steps = {} if self.max_steps is None else {"max_denoising_steps": self.max_steps}
+        return save_model(
+            copy_of(model, self.checkpoint.dtype),
+            folder,
+            source=self.checkpoint,
+            generation={**self.checkpoint.generation, **steps},
+            overwrite=True,
+        )
 
 
 def copy_of(model: Transformer, dtype: torch.dtype) -> Transformer:

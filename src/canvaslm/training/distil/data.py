@@ -22,12 +22,17 @@ from canvaslm.training.data.tasks import Corpus, Mixture, Tasks, name_of
 from canvaslm.training.distil.taught import Taught, fingerprint, read_taught
 from canvaslm.training.distil.walk import Rules, WalkedBatch
 
-REFERENCE = Sampler(
-    temperature=LinearTemperature(t_max=1.0, t_min=0.6),
-    accept=EntropyBound(bound=0.1),
-    stop=StableAndConfident(confidence=0.02),
-)
-"""The embedded model's own sampler."""
+STUDENT_STEPS = 7
+"""As many passes of a canvas as the embedded model has (docs/distillation.md)."""
+
+
+def student(max_steps: int = STUDENT_STEPS) -> Sampler:
+    """The embedded model's own sampler, with so many steps."""
+    return Sampler(
+        temperature=LinearTemperature(t_max=1.0, t_min=0.6, max_steps=max_steps),
+        accept=EntropyBound(bound=0.1),
+        stop=StableAndConfident(confidence=0.02),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +51,14 @@ class Fewer:
     taught: Mapping[str, str] = field(default_factory=dict)
     passes: int = 4
     certainty: float = 0.5
-    sampler: Sampler = REFERENCE
+    sampler: Sampler = field(default_factory=student)
 
     def __post_init__(self) -> None:
-        if self.passes < 0:
-            raise TrainingError(f"passes must be at least 0, got {self.passes!r}")
+        if not 0 <= self.passes < self.sampler.max_steps:
+            raise TrainingError(
+                f"passes must be at least 0 and fewer than the {self.sampler.max_steps} steps of "
+                f"the sampler, got {self.passes!r}"
+            )
         if not self.certainty >= 0:
             raise TrainingError(f"certainty must be at least 0, got {self.certainty!r}")
         if any(mixture.pinned_share or mixture.suffix_share for mixture in self.walked):

@@ -8,11 +8,11 @@ from typing import Any
 
 from canvaslm.engine.loading import POCKET
 from canvaslm.training.data.tasks import Mixture
-from canvaslm.training.distil.data import Fewer
-from canvaslm.training.distil.student import Student
+from canvaslm.training.distil.data import STUDENT_STEPS, Fewer, student
 from canvaslm.training.optimise.choose import MuonAdamW
 from canvaslm.training.optimise.schedule import Trapezoid
 from canvaslm.training.recipe import POCKET_BINS, POCKET_MIXTURES, Recipe
+from canvaslm.training.start import Base
 
 
 def walked(task: str, **shape: Any) -> Mixture:
@@ -52,18 +52,18 @@ def fewer(
     taught: Mapping[str, str] | None = None,
     certainty: float = 0.5,
     passes: int = 4,
-    max_steps: int = 7,
+    max_steps: int = STUDENT_STEPS,
     rate: float = 0.3,
     ema: float = 0.995,
     bfloat16: bool = False,
 ) -> Recipe:
-    """The second stage on `model`, by default the embedded one, whose canvases are exported with at
-    most `max_steps`. `rate` is a factor on the learning
-    rates of the first; `taught` are a teacher's answers by task."""
+    """The second stage on `model`, by default the embedded one. The student is exported with at
+    most `max_steps` a canvas, and walks as it will with them. `rate` is a factor on the learning
+    rates of the first stage; `taught` are a teacher's answers by task."""
     first = MuonAdamW()
     return Recipe(
         name="fewer",
-        start=Student(model or str(POCKET), max_steps=max_steps),
+        start=Base(model or str(POCKET), max_steps=max_steps),
         data=Fewer(
             anchor=anchors(CALM),
             walked=WALKED,
@@ -71,6 +71,7 @@ def fewer(
             taught=dict(taught or {}),
             certainty=certainty,
             passes=passes,
+            sampler=student(max_steps),
         ),
         steps=steps,
         seed=seed,
