@@ -105,10 +105,10 @@ MOTIF = Mixture(
 LESSONS = {
     "star": Lesson(
         mixtures=(BACK, CHAINS, STAR),
-        steps=1700,
-        held=(Held(since=FOUND, token=3.0),),
+        steps=2100,
+        held=(Held(since=FOUND, token=3.0), Held(since=1700, token=8.0)),
         warmup=20,
-        decay=0.5,
+        decay=0.6,
         lr=5e-3,
     ),
     "motif": Lesson(
