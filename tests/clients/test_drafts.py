@@ -11,6 +11,11 @@ import pytest
 from canvaslm import LM
 
 DRAW = "Draw: a small red circle at the top left and a large blue square at the bottom."
+THREE = (
+    "Draw: a medium purple circle at the top right, a medium black circle at the top left and a "
+    "large pink square at the bottom right."
+)
+"""Takes passes enough for its start to leave early."""
 UNTOLD = 0.05
 REQUESTS: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"messages": [{"role": "user", "content": DRAW}]},
@@ -140,7 +145,7 @@ def test_an_offset_counts_what_is_settled(client: httpx.Client, lm: LM) -> None:
 def test_text_that_left_early_is_what_the_offset_counts(
     client: httpx.Client, lm: LM, seed: int
 ) -> None:
-    prompt = lm.tokenizer.render([{"role": "user", "content": DRAW}])
+    prompt = lm.tokenizer.render([{"role": "user", "content": THREE}])
     said, seen = "", []
     for event in stream(
         client,
