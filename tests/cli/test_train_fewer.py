@@ -25,6 +25,13 @@ def test_no_answers_teach_nothing(run: Run, tmp_path: Path) -> None:
     assert "--answers must be at least 1, got 0" in done.err
 
 
+def test_a_teacher_that_is_not_there_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    done = run("train", "fewer", "--model", tmp_path / "none", "--out", tmp_path / "run")
+    assert (done.code, done.out) == (2, "")
+    assert "expected a checkpoint folder" in done.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_setting_is_refused_before_the_teacher_is_asked(run: Run, tmp_path: Path) -> None:
     done = run("train", "fewer", "--out", tmp_path / "run", "--max-steps", 0)
     assert (done.code, done.out) == (2, "")

@@ -65,6 +65,7 @@ def fewer(
         bfloat16=bfloat16,
     )
     check_folder(out, resume=running.resume)  # before the teacher is asked, which takes long
+    chosen.start.tokenizer(out, seed=seed)  # raises for a base that cannot learn, or is none
     ask_teacher(model, file, count=answers, seed=seed, device=running.device)
     carry_out(chosen, out, running)
 
