@@ -35,6 +35,13 @@ def says(visit, answer):
     visit.page.route("**/v1/chat/completions", lambda route: bend(route, {"choice": [answer]}))
 
 
+def until(page, true, seconds=10):
+    """Wait for something of the server that the page does not show; the page goes on meanwhile."""
+    deadline = time.monotonic() + seconds
+    while not true() and time.monotonic() < deadline:
+        page.wait_for_timeout(50)
+
+
 def test_a_gap_is_filled_and_nothing_else_changes(visit):
     panel = visit.open("rewrite")
     text = panel.locator("textarea")
@@ -257,21 +264,21 @@ def test_an_answer_of_several_canvases_is_shown_whole(visit, server, lm):
 
 
 def test_stop_ends_the_request(visit, engine):
+    """Of an answer that cannot be short."""
     before = engine.stats.cancelled
     panel = visit.open("chat")
+    long = {"regex": "([a-z]+\n){300}"}
+    visit.page.route("**/v1/chat/completions", lambda route: bend(route, long))
     panel.get_by_label("Message").fill("Complete this function:\ndef f(x):")
     panel.locator("summary").click()
     panel.get_by_label("Most tokens").fill("7000")
     panel.locator("button.primary").click()
-    panel.locator(".clock").first.wait_for()
-    visit.page.wait_for_timeout(200)
+    until(visit.page, lambda: engine.stats.active)
     panel.get_by_role("button", name="Stop").click()
     panel.locator("button.primary:enabled").wait_for()
     assert panel.locator(".error").first.is_hidden()
     assert panel.locator(".stage > [role=status]").text_content() == "Stopped."
-    deadline = time.monotonic() + 10
-    while engine.stats.active and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(visit.page, lambda: not engine.stats.active)
     assert engine.stats.active == 0
     assert engine.stats.cancelled > before
 
