@@ -17,9 +17,17 @@ from canvaslm.eval.pages.curves import draw
 Json = dict[str, Any]
 
 
-def beside(before: Json, after: Json) -> Json:
+def lines(file: Path) -> dict[str, Json]:
+    """What was measured of each task. Raises ValueError if the file is of another kind."""
+    try:
+        return {p["name"]: p["lines"] for p in json.loads(file.read_text("utf-8"))["panels"]}
+    except (KeyError, TypeError, ValueError) as error:
+        wanted = "the steps-NAME.json that `python -m tools.card` puts beside its picture"
+        raise ValueError(f"{file} is not {wanted}") from error
+
+
+def beside(first: dict[str, Json], second: dict[str, Json]) -> Json:
     """Diffusion of both, task by task. Raises ValueError where they have not the same tasks."""
-    first, second = ({p["name"]: p["lines"] for p in one["panels"]} for one in (before, after))
     if first.keys() != second.keys():
         raise ValueError(f"tasks differ: {', '.join(first)} before, {', '.join(second)} after")
     return {
@@ -41,8 +49,11 @@ def main() -> None:
     parser.add_argument("after", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
-    before, after = (json.loads(file.read_text("utf-8")) for file in (given.before, given.after))
-    draw(beside(before, after), given.out)
+    try:
+        found = beside(lines(given.before), lines(given.after))
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    draw(found, given.out)
 
 
 if __name__ == "__main__":

@@ -37,27 +37,37 @@ from canvaslm.eval.run import Plan as Cases
 from canvaslm.eval.run import examples
 
 REFERENCE = "reference"
-RULES: dict[str, Preset] = {
-    "end of text": Preset(ending=1),
-    "end of text, at once": Preset(ending=0),
-    "stable acceptance": Preset(stable=True),
-    "cooling early": Preset(over=4),
-    "cooling by progress": Preset(cooling=True),
-    "sure": Preset(sure=1),
-    "sure 3": Preset(sure=3),
-    "unmoved 3": Preset(unmoved=3),
-    "entropy bound x 3": Preset(),
-    "half a canvas first": Preset(plan=Plan(first_share=0.5)),
-    "renoise": Preset(correct=Renoise()),
-    "renoise the doubtful": Preset(correct=Doubtful()),
-    "mend": Preset(plan=Plan(mend=Mend())),
-    "mend from a warm start": Preset(plan=Plan(mend=Mend(doubt=0.5))),
-}
-WIDER = {"entropy bound x 3": 3}
-"""Variants that are no rule but a factor on the checkpoint's entropy bound."""
 
-VARIANTS = {REFERENCE: PRESETS["reference"], **RULES} | {
-    name: preset for name, preset in PRESETS.items() if name != REFERENCE
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """The published sampler with a preset's rules and `bound` times the checkpoint's entropy
+    bound."""
+
+    preset: Preset
+    bound: float = 1.0
+
+
+RULES: dict[str, Variant] = {
+    "end of text": Variant(preset=Preset(ending=1)),
+    "end of text, at once": Variant(preset=Preset(ending=0)),
+    "stable acceptance": Variant(preset=Preset(stable=True)),
+    "cooling early": Variant(preset=Preset(over=4)),
+    "cooling by progress": Variant(preset=Preset(cooling=True)),
+    "sure": Variant(preset=Preset(sure=1)),
+    "sure 3": Variant(preset=Preset(sure=3)),
+    "unmoved 3": Variant(preset=Preset(unmoved=3)),
+    "entropy bound x 3": Variant(preset=Preset(), bound=3),
+    "half a canvas first": Variant(preset=Preset(plan=Plan(first_share=0.5))),
+    "renoise": Variant(preset=Preset(correct=Renoise())),
+    "renoise the doubtful": Variant(preset=Preset(correct=Doubtful())),
+    "mend": Variant(preset=Preset(plan=Plan(mend=Mend()))),
+    "mend from a warm start": Variant(preset=Preset(plan=Plan(mend=Mend(doubt=0.5)))),
+}
+VARIANTS = {
+    REFERENCE: Variant(preset=PRESETS[REFERENCE]),
+    **RULES,
+    **{name: Variant(preset=preset) for name, preset in PRESETS.items() if name != REFERENCE},
 }
 MARKS = {"balanced": "#2a7fba", "fast": "#c8552d", "quality": "#3c8f4f"}
 BEGIN, END = "<!-- bench/effort.py -->", "<!-- end -->"
@@ -76,8 +86,9 @@ class Study:
 
     def variant(self, name: str) -> LM:
         """The model with one variant's rules, under the name of an effort."""
-        presets = PRESETS | {"fast": VARIANTS[name]}
-        bound = WIDER.get(name, 1) * self.lm.settings.entropy_bound
+        variant = VARIANTS[name]
+        presets = PRESETS | {"fast": variant.preset}
+        bound = variant.bound * self.lm.settings.entropy_bound
         settings = replace(self.lm.settings, presets=presets, entropy_bound=bound)
         return LM(
             self.lm.model,
@@ -99,7 +110,7 @@ class Study:
 
     def stamp(self, name: str) -> str:
         """Changes with the weights and with the rules of the variant."""
-        rules = repr((VARIANTS.get(name), WIDER.get(name))) + repr(self.lm.settings)
+        rules = repr(VARIANTS.get(name)) + repr(self.lm.settings)
         return hashlib.sha256((self.weights + rules).encode()).hexdigest()[:12]
 
     def answer(self, lm: LM, name: str, task: str, case: int, example: tasks.Example) -> Answered:

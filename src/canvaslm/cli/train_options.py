@@ -48,6 +48,9 @@ Until = Annotated[
         show_default=False,
     ),
 ]
+Export = Annotated[
+    bool, typer.Option("--export", help="With --until: write the model of these steps, too.")
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]
 TensorBoard = Annotated[
     bool, typer.Option("--tensorboard", help="Also log to the folder for TensorBoard.")
@@ -119,12 +122,20 @@ class Beginning:
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """How a run goes, which changes nothing of what it comes to."""
+    """How a run goes, which changes nothing of what it comes to.
+
+    Raises ParameterError for --export without --until.
+    """
 
     resume: Resume = False
     until: Until = None
+    export: Export = False
     device: Device = "cpu"
     tensorboard: TensorBoard = False
+
+    def __post_init__(self) -> None:
+        if self.export and self.until is None:
+            raise ParameterError("--export would have no effect: add --until, the steps")
 
 
 @dataclass(frozen=True, kw_only=True)

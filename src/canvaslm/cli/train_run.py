@@ -34,6 +34,7 @@ def carry_out(recipe: Recipe, out: Path, running: Running) -> None:
             out,
             resume=running.resume,
             until=running.until,
+            early=running.export,
             device=running.device,
             tensorboard=running.tensorboard,
             group=group,
@@ -42,13 +43,13 @@ def carry_out(recipe: Recipe, out: Path, running: Running) -> None:
             run()
             return
         try:
-            show(recipe, out, run, device=running.device)
+            show(recipe, out, run, running)
         except KeyboardInterrupt:
             tell_stopped(out)
             raise
 
 
-def show(recipe: Recipe, out: Path, run: Callable[..., Path], *, device: str) -> None:
+def show(recipe: Recipe, out: Path, run: Callable[..., Path], running: Running) -> None:
     from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     from canvaslm.cli.progress import bar
@@ -58,16 +59,16 @@ def show(recipe: Recipe, out: Path, run: Callable[..., Path], *, device: str) ->
     with bar(*columns) as progress:
         shown = Shown(progress, progress.add_task("training", total=recipe.steps, state=""))
         if not progress.disable:
-            shown.peak = peak_of(recipe, device)
+            shown.peak = peak_of(recipe, running.device)
         folder = run(report=shown)
     if can_plot() and (out / "log.jsonl").exists():
         plot_losses(out)
     elif not can_plot():
         typer.echo("no loss plot: matplotlib is not installed", err=True)
-    if folder == out:
+    if folder == out or running.export:
         tell_stopped(out)
-        return
-    typer.echo(folder)
+    if folder != out:
+        typer.echo(folder)
 
 
 def tell_stopped(out: Path) -> None:

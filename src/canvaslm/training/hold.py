@@ -15,10 +15,9 @@ from torch.utils.checkpoint import checkpoint
 from canvaslm.adapter.wear import bare
 from canvaslm.training.data.batch import Batch
 from canvaslm.training.fused.network import Fused
-from canvaslm.training.objective import Losses, Network, first_guess, reading, recording
+from canvaslm.training.objective import Losses, Network, look
 
-# B documents, N document tokens, R canvases (whole multiples of B), L canvas length, D hidden,
-# T tokens, V vocabulary
+# B documents, N document tokens, D hidden, T tokens, V vocabulary
 
 
 def held_losses(
@@ -31,27 +30,16 @@ def held_losses(
     Either is conditioned on its own first guess. Raises ParameterError where no adapter is worn.
     """
     with torch.no_grad(), bare(model.model if isinstance(model, Fused) else model):
-        base_BND, base_RLD = hidden(model, batch, even=even)
-    own_BND, own_RLD = hidden(model, batch, even=even)
+        base = look(model, batch, even=even)
+    own = look(model, batch, even=even)
+    own_BND, base_BND = own.document_BND[:, :-1], base.document_BND[:, :-1]
     marked_T, causal = batch.causal_BN[:, 1:].flatten(), own_BND.new_zeros(())
     if even or bool(marked_T.any()):
-        causal_T, _ = divergence(model, own_BND[:, :-1], base_BND[:, :-1], recompute=recompute)
+        causal_T, _ = divergence(model, own_BND, base_BND, recompute=recompute)
         causal = (causal_T * marked_T).sum() / marked_T.sum().clamp(min=1)
-    canvas_T, likeliest_T = divergence(model, own_RLD, base_RLD, recompute=recompute)
+    canvas_T, likeliest_T = divergence(model, own.canvas_RLD, base.canvas_RLD, recompute=recompute)
     hits_T = likeliest_T == batch.clean_RL.flatten()
     return Losses(causal, batch.held * canvas_T.mean(), hits_T.float().mean())
-
-
-def hidden(model: Network, batch: Batch, *, even: bool) -> tuple[Tensor, Tensor]:
-    """Hidden states of the documents [B, N, D] and of their canvases [R, L, D]."""
-    recorded = recording(model)
-    place_1N = torch.arange(batch.documents_BN.shape[1], device=batch.documents_BN.device)[None]
-    hidden_BND = model.encode(batch.documents_BN, place_1N, recorded)
-    canvases = len(batch.clean_RL) // len(batch.documents_BN)
-    row_R = torch.arange(len(batch.documents_BN)).repeat_interleave(canvases)
-    soft_RLD = first_guess(model, batch, recorded, row_R, even=even)
-    context, positions_RL = reading(recorded, batch, row_R)
-    return hidden_BND, model.denoise(batch.noised_RL, soft_RLD, positions_RL, context)
 
 
 def divergence(

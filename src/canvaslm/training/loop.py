@@ -33,6 +33,7 @@ def train(
     *,
     resume: bool = False,
     until: int | None = None,
+    early: bool = False,
     device: str = "cpu",
     way: Way | None = None,
     report: Report | None = None,
@@ -46,12 +47,14 @@ def train(
     saved state, and Ctrl-C or SIGTERM saves once more; `resume` goes on bit by bit as if nothing
     had happened. A resumed run may have another number of `steps`, which moves the fall of the
     learning rate. `until` stops after so many steps, on the schedule of all, and returns `out`,
-    which holds the state and no model yet. `way` None is the quickest that there is. Raises
-    TrainingError, StorageError, and ParameterError for a device that is not there;
-    DivergedError after saving the batch.
+    which holds the state and no model yet; `early` writes a model there, too, that of the steps so
+    far. `way` None is the quickest that there is. Raises TrainingError, StorageError, and
+    ParameterError for a device that is not there; DivergedError after saving the batch.
     """
     if until is not None and until < 1:
         raise TrainingError(f"until must be at least 1 step, got {until}")
+    if early and until is None:
+        raise TrainingError("a model is written at the end: say after how many steps it is, until")
     together = group or Alone()
     with together.together():
         place, _ = choose_device(together.place(device))
@@ -68,7 +71,7 @@ def train(
             raise keep_batch(error, out) from error
         finally:
             board.close()
-        if trainer.step < recipe.steps and not tired(trainer):
+        if trainer.step < recipe.steps and not tired(trainer) and not early:
             return out
         return export(trainer, tokenizer, out)
 
