@@ -17,10 +17,11 @@ from canvaslm.eval.pages.curves import draw
 Json = dict[str, Any]
 
 
-def lines(file: Path) -> dict[str, Json]:
-    """What was measured of each task. Raises ValueError if the file is of another kind."""
+def diffusion(file: Path) -> dict[str, Json]:
+    """A model's line of each task. Raises ValueError if the file is of another kind."""
     try:
-        return {p["name"]: p["lines"] for p in json.loads(file.read_text("utf-8"))["panels"]}
+        panels = json.loads(file.read_text("utf-8"))["panels"]
+        return {panel["name"]: panel["lines"]["diffusion"] for panel in panels}
     except (KeyError, TypeError, ValueError) as error:
         wanted = "the steps-NAME.json that `python -m tools.card` puts beside its picture"
         raise ValueError(f"{file} is not {wanted}") from error
@@ -34,7 +35,7 @@ def beside(first: dict[str, Json], second: dict[str, Json]) -> Json:
         "panels": [
             {
                 "name": task,
-                "lines": {"before": first[task]["diffusion"], "after": second[task]["diffusion"]},
+                "lines": {"before": first[task], "after": second[task]},
                 "left to right": {},
             }
             for task in first
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     try:
-        found = beside(lines(given.before), lines(given.after))
+        found = beside(diffusion(given.before), diffusion(given.after))
     except (OSError, ValueError) as error:
         parser.error(str(error))
     draw(found, given.out)

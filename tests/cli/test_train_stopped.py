@@ -42,6 +42,22 @@ def test_ctrl_c_saves_and_says_where(
     assert load_state(out)[1] == 9
 
 
+def test_a_model_on_the_way_is_written_and_said_to_be_one(
+    run: Run, tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("canvaslm.training.way.can_compile", lambda: False)
+    command = ("train", recipe, "--out", tmp_path / "run", "--steps", 4, "--export")
+    done = run(*command, "--until", 2)
+    assert (done.code, done.out.strip()) == (0, str(tmp_path / "run" / "model"))
+    assert "holds its state after 2 steps; --resume goes on from there" in done.err
+    done = run(*command, "--until", 9, "--resume")
+    assert done.code == 0
+    assert "stopped" not in done.err
+    done = run(*command, "--resume")
+    assert (done.code, done.out) == (2, "")
+    assert "--export would have no effect: add --until" in done.err
+
+
 def test_before_the_first_save_nothing_is_promised(
     run: Run, tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,15 @@ def test_a_mixture_may_have_shares_of_its_own(tokenizer: Tokenizer) -> None:
     assert corpus.draw(own, rng).bin == "36-39"
 
 
+def test_wide_canvases_may_count_more(tokenizer: Tokenizer) -> None:
+    narrow = Mixture(tasks={"ask": 1.0}, documents=64, canvas_length=8)
+    corpus = corpus_of(tokenizer)
+    wide = dataclasses.replace(narrow, wide_share=1.0, wide_weight=3.0)
+    assert corpus.batch(narrow, key="0").weight == 1
+    batch = corpus.batch(wide, key="0")
+    assert (tuple(batch.clean_RL.shape), batch.weight) == ((2, 256), 3)
+
+
 def test_only_the_training_split_is_drawn(tokenizer: Tokenizer) -> None:
     corpus, rng = corpus_of(tokenizer), random.Random(3)
     mixture = Mixture(tasks={"ask": 1.0, "scenes": 1.0}, documents=1, canvas_length=8)

@@ -79,6 +79,9 @@ def test_given_tokens_and_settings_out_of_range_are_refused() -> None:
     given = Mixture(tasks={"sudoku": 1.0}, documents=1, canvas_length=96, pinned_share=0.5)
     with pytest.raises(TrainingError, match="pinned_share"):
         Fewer(anchor=(), walked=(given,))
+    held = Mixture(tasks={"ask": 1.0}, documents=1, canvas_length=96, held=1.0)
+    with pytest.raises(TrainingError, match="nothing to hold it to"):
+        Fewer(anchor=(), walked=(held,))
     with pytest.raises(TrainingError, match="passes"):
         Fewer(anchor=(), walked=(), passes=-1)
     with pytest.raises(TrainingError, match="certainty"):

@@ -114,22 +114,22 @@ def test_a_model_on_the_way_is_that_of_the_steps_so_far_and_the_run_goes_on(
         (whole / name).write_bytes(content)
     recipe = tiny_recipe(steps=6, decay=0.0)
     train(recipe, whole, way="plain")
-    model = train(recipe, folder, until=3, early=True, way="plain")
+    model = train(recipe, folder, until=3, export=True, way="plain")
     assert model == folder / "model"
     tensors, step = load_state(folder)
     assert step == 3
     written = load_file(model / "model.safetensors")
     name = "model.decoder.norm.weight"
     assert torch.equal(written[name], tensors["average.norm.weight"])
-    assert train(recipe, folder, resume=True, until=3, early=True, way="plain") == model
+    assert train(recipe, folder, resume=True, until=3, export=True, way="plain") == model
     train(recipe, folder, resume=True, way="plain")
     assert same_state(folder, whole)
     assert not torch.equal(load_file(model / "model.safetensors")[name], written[name])
 
 
 def test_a_model_on_the_way_to_nowhere_is_refused(folder: Path) -> None:
-    with pytest.raises(TrainingError, match="after how many steps"):
-        train(tiny_recipe(), folder, early=True)
+    with pytest.raises(TrainingError, match="needs until"):
+        train(tiny_recipe(), folder, export=True)
 
 
 def test_another_recipe_does_not_go_on_with_a_run(folder: Path) -> None:

@@ -125,6 +125,14 @@ def test_the_canvas_teaches_the_encoder_through_its_keys_and_values(
         assert not bool(gradient[row, prefix:].any())  # the canvas does not see its clean self
 
 
+def test_the_canvas_counts_as_much_as_the_batch_says(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    model, batch = small_model(512), batches(tokenizer, tmp_path)[1]
+    one, three = (losses(model, dataclasses.replace(batch, weight=w)) for w in (1.0, 3.0))
+    torch.testing.assert_close(three.canvas, 3 * one.canvas)
+    assert torch.equal(three.causal, one.causal)
+    assert torch.equal(three.accuracy, one.accuracy)
+
+
 def test_the_first_guess_teaches_nothing(tokenizer: Tokenizer, tmp_path: Path) -> None:
     model, batch = small_model(512), batches(tokenizer, tmp_path)[1]
     blind = dataclasses.replace(batch, sighted_R=torch.zeros_like(batch.sighted_R))

@@ -217,6 +217,9 @@ def test_the_largest_micro_batch_of_a_mixture_is_planned(folder: Path) -> None:
     wide = Mixture(tasks={"ask": 1.0}, documents=3, canvas_length=100, canvases=4, wide_share=0.1)
     found = of_recipe(recipe(Base(str(folder)), data=Tasks(mixtures=(few, wide)))).sizes
     assert found == Sizes(documents=3, prompt=256, canvas=100, noises=4)
+    always = replace(wide, canvas_length=256, wide_length=100, wide_share=1.0)
+    found = of_recipe(recipe(Base(str(folder)), data=Tasks(mixtures=(few, always)))).sizes
+    assert (found.canvas, found.documents) == (100, 7)  # never 256
 
 
 def test_a_network_that_is_not_known_is_refused() -> None:

@@ -50,6 +50,8 @@ def test_a_recipe_that_cannot_run_is_refused(changes: dict[str, object], wanted:
         {"tasks": {"ask": 0.0}},
         {"documents": 0},
         {"pinned_share": 2.0},
+        {"wide_share": 0.5, "wide_weight": 0.0},
+        {"wide_weight": 2.0},
         {"every": 2, "phase": 2},
         {"phase": -1},
         {"since": -1},

@@ -28,9 +28,7 @@ def teaching(task: str) -> Callable[..., None]:
         rank: Annotated[int, typer.Option(help="Of the adapter.")] = 32,
         rehearse: Annotated[
             int,
-            typer.Option(
-                help="Rehearse an old task, or hold to the base there, once in N steps; 0: never."
-            ),
+            typer.Option(help="Rehearse an old task once in N steps, at least; 0: never."),
         ] = 2,
         seed: Annotated[int, typer.Option(help="Of weights and data.")] = 0,
         bfloat16: train_options.Bfloat16 = False,

@@ -49,7 +49,8 @@ Until = Annotated[
     ),
 ]
 Export = Annotated[
-    bool, typer.Option("--export", help="With --until: write the model of these steps, too.")
+    bool,
+    typer.Option("--export", help="With --until: write the model as if that were the end."),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]
 TensorBoard = Annotated[

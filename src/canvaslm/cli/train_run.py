@@ -34,7 +34,7 @@ def carry_out(recipe: Recipe, out: Path, running: Running) -> None:
             out,
             resume=running.resume,
             until=running.until,
-            early=running.export,
+            export=running.export,
             device=running.device,
             tensorboard=running.tensorboard,
             group=group,
@@ -54,6 +54,7 @@ def show(recipe: Recipe, out: Path, run: Callable[..., Path], running: Running) 
 
     from canvaslm.cli.progress import bar
     from canvaslm.training.plot import can_plot, plot_losses
+    from canvaslm.training.state import saved_step
 
     columns = (MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[state]}"))
     with bar(*columns) as progress:
@@ -65,7 +66,7 @@ def show(recipe: Recipe, out: Path, run: Callable[..., Path], running: Running) 
         plot_losses(out)
     elif not can_plot():
         typer.echo("no loss plot: matplotlib is not installed", err=True)
-    if folder == out or running.export:
+    if folder == out or (running.export and (saved_step(out) or 0) < recipe.steps):
         tell_stopped(out)
     if folder != out:
         typer.echo(folder)

@@ -15,31 +15,32 @@ from torch.utils.checkpoint import checkpoint
 from canvaslm.adapter.wear import bare
 from canvaslm.training.data.batch import Batch
 from canvaslm.training.fused.network import Fused
-from canvaslm.training.objective import Losses, Network, look
+from canvaslm.training.objective import Losses, Network, denoised, encoded
 
-# B documents, N document tokens, D hidden, T tokens, V vocabulary
+# B documents, N document tokens, R canvases, L canvas length, D hidden, T tokens, V vocabulary
 
 
 def held_losses(
     model: Network, batch: Batch, *, recompute: bool = False, even: bool = False
 ) -> Losses:
     """The divergence in nats per token from the network without its adapter, in the place of both
-    losses, that of canvases `batch.held` times. The arguments are those of
-    `training.objective.losses`.
+    losses, that of canvases `batch.held * batch.weight` times. The arguments are those of
+    `training.objective.losses`; the batch is as it was drawn, not of the model's own making.
 
     Either is conditioned on its own first guess. Raises ParameterError where no adapter is worn.
     """
     with torch.no_grad(), bare(model.model if isinstance(model, Fused) else model):
-        base = look(model, batch, even=even)
-    own = look(model, batch, even=even)
-    own_BND, base_BND = own.document_BND[:, :-1], base.document_BND[:, :-1]
+        base_BND, recorded = encoded(model, batch)
+        base_RLD, _ = denoised(model, batch, recorded, even=even)
+    own_BND, recorded = encoded(model, batch)
     marked_T, causal = batch.causal_BN[:, 1:].flatten(), own_BND.new_zeros(())
     if even or bool(marked_T.any()):
-        causal_T, _ = divergence(model, own_BND, base_BND, recompute=recompute)
+        causal_T, _ = divergence(model, own_BND[:, :-1], base_BND[:, :-1], recompute=recompute)
         causal = (causal_T * marked_T).sum() / marked_T.sum().clamp(min=1)
-    canvas_T, likeliest_T = divergence(model, own.canvas_RLD, base.canvas_RLD, recompute=recompute)
+    own_RLD, _ = denoised(model, batch, recorded, even=even)
+    canvas_T, likeliest_T = divergence(model, own_RLD, base_RLD, recompute=recompute)
     hits_T = likeliest_T == batch.clean_RL.flatten()
-    return Losses(causal, batch.held * canvas_T.mean(), hits_T.float().mean())
+    return Losses(causal, batch.held * batch.weight * canvas_T.mean(), hits_T.float().mean())
 
 
 def divergence(

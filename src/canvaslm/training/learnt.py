@@ -20,19 +20,42 @@ BENT = tuple(target for target in TARGETS if target != "router.proj")
 """Attention, dense MLPs and self-conditioning."""
 
 
+OLD = {task: mixture for mixture in POCKET_MIXTURES for task in mixture.tasks}
+"""The mixtures that the embedded model was trained on, by their task."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """From step `since` on, what a nat of divergence from the base counts: `token` if it is the
-    mean of a canvas, `canvas` if it is the sum of one of the mixture's usual length."""
+    """How an adapter is held to its base on old tasks.
+
+    since   the step from which it is
+    token   what a nat of divergence counts as the mean of a canvas
+    canvas  what it counts as the sum of a canvas of the mixture's usual length
+    every   once in so many steps; None: as often as answers were rehearsed
+    wide    share of canvases of full size, whose sum counts as much as that of the usual ones;
+            None: as in the mixture
+    """
 
     since: int
     token: float = 0.0
     canvas: float = 0.0
+    every: int | None = None
+    wide: float | None = None
 
     def __post_init__(self) -> None:
         weights = self.token, self.canvas
         if not (all(0 <= weight < math.inf for weight in weights) and any(weights)):
             raise TrainingError(f"holding needs a weight above 0, got {self!r}")
+        if self.every is not None and self.every < 1:
+            raise TrainingError(f"every counts steps, at least 1, got {self.every!r}")
+
+    def over(self, mixture: Mixture) -> Mixture:
+        """`mixture` as something to be held to."""
+        held = replace(mixture, held=self.token + self.canvas * mixture.canvas_length)
+        if self.wide is None:
+            return held
+        weight = mixture.wide_length / mixture.canvas_length
+        return replace(held, wide_share=self.wide, wide_weight=weight)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +64,9 @@ class Lesson:
 
     Old tasks are rehearsed by their answers at first, then the adapter is held to what the base
     says, which takes the base's passes as well.
+
+    rehearsed_since  the step from which they are
+    turns            old tasks in the order in which they come; one may come twice
     """
 
     mixtures: tuple[Mixture, ...]
@@ -49,16 +75,29 @@ class Lesson:
     warmup: int
     decay: float
     lr: float
+    rehearsed_since: int = 0
+    turns: tuple[str, ...] = tuple(OLD)
+
+    def __post_init__(self) -> None:
+        if set(self.turns) != set(OLD):
+            raise TrainingError(
+                f"every old task has a turn: expected {', '.join(OLD)}, got {self.turns!r}"
+            )
 
 
 DRILLED = 300
-"""Steps of drills. The way back asks for an edge at every node, and the encoder reads it from left
-to right, too: it finds out how to look up within 140 steps. Canvases of chains do after it, from
-either side. Stars alone had not taught it after 400 steps (docs/log.md)."""
+"""Steps of drills, which are short: nothing is rehearsed, and what they take is made good. The
+way back asks for an edge at every node, and the encoder reads it from left to right, too: it finds
+out how to look up within 140 steps. Canvases of chains do after it, from either side. Stars alone
+had not taught it after 400 steps (docs/log.md)."""
 
 FOUND = 550
 """Steps until paths are found among arms. Held from step 150 on, when look-ups had been found but
 paths had not, the adapter did not find them in 680 steps more (docs/log.md)."""
+
+SURE, WIDER, STRICT = 1400, 1500, 1700
+"""Steps until paths are right; until they have to be so on canvases of full size; and until they
+are, which leaves room for holding the adapter three times as hard."""
 
 STAR = Mixture(
     tasks={"star": 1.0},
@@ -69,9 +108,25 @@ STAR = Mixture(
     causal_share=0.3,
     causal_prompt=False,
     since=DRILLED,
+    until=SURE,
     bins={"star": {"1x7": 0.1, "2x3": 0.2, "3x3": 0.25, "2x5": 0.2, "3x5": 0.15, "5x4": 0.1}},
 )
 """Small graphs come more often: what is learnt on them holds for large ones."""
+
+NARROW = replace(STAR, wide_share=0.0, causal_share=0.0, since=SURE, until=None)
+"""Left to right a path's second node is a guess, whose loss only wears on the encoder."""
+
+WIDE = replace(
+    NARROW,
+    called="star, wide",
+    documents=160,
+    wide_share=1.0,
+    wide_weight=12.0,
+    since=WIDER,
+)
+"""Six prompts (`Mixture.shape`), each with four canvases of a request's own size, whose noise leads
+look-ups astray: without them 98 % of paths were right on canvases of 10 tokens and 71 % on those
+(docs/log.md). They weigh half of what would make up for their end tokens, as they are few."""
 
 BACK = replace(
     STAR,
@@ -104,12 +159,19 @@ MOTIF = Mixture(
 
 LESSONS = {
     "star": Lesson(
-        mixtures=(BACK, CHAINS, STAR),
+        mixtures=(BACK, CHAINS, STAR, NARROW, WIDE),
         steps=2100,
-        held=(Held(since=FOUND, token=3.0), Held(since=1700, token=8.0)),
+        held=(
+            Held(since=FOUND, token=3.0),
+            Held(since=SURE, token=8.0, every=1),
+            Held(since=WIDER, token=8.0, every=1, wide=0.5),
+            Held(since=STRICT, token=24.0, every=1, wide=0.5),
+        ),
         warmup=20,
-        decay=0.6,
+        decay=0.8,
         lr=5e-3,
+        rehearsed_since=DRILLED,
+        turns=("sudoku", "json", "ask", "code", "json", "scenes"),
     ),
     "motif": Lesson(
         mixtures=(MOTIF,),
@@ -124,24 +186,22 @@ LESSONS = {
 
 
 def rehearsal(every: int, lesson: Lesson) -> tuple[Mixture, ...]:
-    """The embedded model's own mixtures at half their size, in turn, one each `every` steps.
-
-    Never while drills go on: those are short, and what they take is made good for.
-    """
-    begins = (lesson.mixtures[-1].since, *(held.since for held in lesson.held))
+    """The embedded model's own mixtures at half their size, in turn, one each `every` steps, or as
+    often as the lesson holds to them."""
+    begins = (lesson.rehearsed_since, *(held.since for held in lesson.held))
     stages = zip((None, *lesson.held), begins, (*begins[1:], None), strict=True)
     return tuple(
         replace(
-            mixture,
-            documents=mixture.documents // 2,
-            every=every * len(POCKET_MIXTURES),
-            phase=index * every,
+            held.over(OLD[task]) if held else OLD[task],
+            documents=OLD[task].documents // 2,
+            every=pause * len(lesson.turns),
+            phase=index * pause,
             since=begin,
             until=end,
-            held=held.token + held.canvas * mixture.canvas_length if held else 0.0,
         )
         for held, begin, end in stages
-        for index, mixture in enumerate(POCKET_MIXTURES)
+        for pause in ((held.every if held else None) or every,)
+        for index, task in enumerate(lesson.turns)
     )
 
 

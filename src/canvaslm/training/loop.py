@@ -33,7 +33,7 @@ def train(
     *,
     resume: bool = False,
     until: int | None = None,
-    early: bool = False,
+    export: bool = False,
     device: str = "cpu",
     way: Way | None = None,
     report: Report | None = None,
@@ -47,14 +47,15 @@ def train(
     saved state, and Ctrl-C or SIGTERM saves once more; `resume` goes on bit by bit as if nothing
     had happened. A resumed run may have another number of `steps`, which moves the fall of the
     learning rate. `until` stops after so many steps, on the schedule of all, and returns `out`,
-    which holds the state and no model yet; `early` writes a model there, too, that of the steps so
-    far. `way` None is the quickest that there is. Raises TrainingError, StorageError, and
-    ParameterError for a device that is not there; DivergedError after saving the batch.
+    with the state of these steps and no model of them; with `export` it writes and returns one:
+    what the run would come to if it ended there. `way` None is the quickest that there is. Raises
+    TrainingError, StorageError, and ParameterError for a device that is not there; DivergedError
+    after saving the batch.
     """
     if until is not None and until < 1:
         raise TrainingError(f"until must be at least 1 step, got {until}")
-    if early and until is None:
-        raise TrainingError("a model is written at the end: say after how many steps it is, until")
+    if export and until is None:
+        raise TrainingError("export=True needs until, the steps after which the model is written")
     together = group or Alone()
     with together.together():
         place, _ = choose_device(together.place(device))
@@ -71,9 +72,9 @@ def train(
             raise keep_batch(error, out) from error
         finally:
             board.close()
-        if trainer.step < recipe.steps and not tired(trainer) and not early:
+        if trainer.step < recipe.steps and not tired(trainer) and not export:
             return out
-        return export(trainer, tokenizer, out)
+        return write_model(trainer, tokenizer, out)
 
 
 def begin(
@@ -182,7 +183,7 @@ def tired(trainer: Trainer) -> bool:
     return watch is not None and watch.patience is not None and trainer.stale >= watch.patience
 
 
-def export(trainer: Trainer, tokenizer: Tokenizer, out: Path) -> Path:
+def write_model(trainer: Trainer, tokenizer: Tokenizer, out: Path) -> Path:
     """Write what the run came to: the best weights measured, else the averaged or last ones."""
     recipe, folder = trainer.recipe, out / "model"
     weights = exported(trainer, out)

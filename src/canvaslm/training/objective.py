@@ -36,7 +36,8 @@ Score = Callable[[Network, Tensor, Tensor], tuple[Tensor, Tensor]]
 class Losses:
     """Mean cross-entropies in nats per token, and the share of canvas tokens guessed right.
 
-    `canvas` also holds what doubt costs, where a batch says that it costs anything.
+    `canvas` also holds what doubt costs, where a batch says that it costs anything, and is as many
+    times the mean as the batch weighs.
     """
 
     causal: Tensor
@@ -78,35 +79,31 @@ def losses(model: Network, batch: Batch, *, recompute: bool = False, even: bool 
     `recompute`: as in `scoring`; `even`: the same passes whatever the batch holds, even those that
     count nothing.
     """
-    seen = look(model, batch, even=even)
-    causal = causal_loss(model, seen.document_BND, batch, scoring(recompute=recompute), even=even)
+    hidden_BND, recorded = encoded(model, batch)
+    causal = causal_loss(model, hidden_BND, batch, scoring(recompute=recompute), even=even)
+    hidden_RLD, batch = denoised(model, batch, recorded, even=even)
     score = scoring(batch.certainty, recompute=recompute)
-    loss_T, hit_T = score(model, seen.canvas_RLD, seen.batch.clean_RL)
-    return Losses(causal, loss_T.mean(), hit_T.float().mean())
+    loss_T, hit_T = score(model, hidden_RLD, batch.clean_RL)
+    return Losses(causal, batch.weight * loss_T.mean(), hit_T.float().mean())
 
 
-@dataclass(frozen=True)
-class Look:
-    """Hidden states of a batch's documents [B, N, D] and canvases [R, L, D]; `batch` is the one
-    that was seen in the end, see `Batch.after`."""
-
-    document_BND: Tensor
-    canvas_RLD: Tensor
-    batch: Batch
-
-
-def look(model: Network, batch: Batch, *, even: bool) -> Look:
-    """All passes of one batch."""
+def encoded(model: Network, batch: Batch) -> tuple[Tensor, Recording]:
+    """Hidden states [B, N, D] of the documents, and what canvases attend to."""
     recorded = recording(model)
-    positions_1N = torch.arange(batch.documents_BN.shape[1], device=batch.documents_BN.device)[None]
-    hidden_BND = model.encode(batch.documents_BN, positions_1N, recorded)
+    place_1N = torch.arange(batch.documents_BN.shape[1], device=batch.documents_BN.device)[None]
+    return model.encode(batch.documents_BN, place_1N, recorded), recorded
+
+
+def denoised(
+    model: Network, batch: Batch, recorded: Recording, *, even: bool
+) -> tuple[Tensor, Batch]:
+    """Hidden states [R, L, D] of the canvases, and the batch that was seen (`Batch.after`)."""
     canvases = len(batch.clean_RL) // len(batch.documents_BN)
     row_R = torch.arange(len(batch.documents_BN)).repeat_interleave(canvases)
     batch = batch.after(partial(guess, model, batch, recorded, row_R))
     soft_RLD = first_guess(model, batch, recorded, row_R, even=even)
     context, positions_RL = reading(recorded, batch, row_R)
-    hidden_RLD = model.denoise(batch.noised_RL, soft_RLD, positions_RL, context)
-    return Look(hidden_BND, hidden_RLD, batch)
+    return model.denoise(batch.noised_RL, soft_RLD, positions_RL, context), batch
 
 
 def causal_loss(

@@ -139,9 +139,8 @@ def largest(sizes: Iterable[Sizes]) -> Sizes:
 
 def sizes_of_mixture(mixture: Mixture) -> list[Sizes]:
     """Its ordinary and its wide micro-batches."""
-    shapes = [mixture.shape(wide=False)]
-    if mixture.wide_share:
-        shapes.append(mixture.shape(wide=True))
+    drawn = {False: mixture.wide_share < 1, True: mixture.wide_share > 0}
+    shapes = [mixture.shape(wide=wide) for wide, ever in drawn.items() if ever]
     return [
         Sizes(documents=count, prompt=PROMPT, canvas=length, noises=mixture.canvases)
         for count, length in shapes

@@ -35,10 +35,11 @@ def says(visit, answer):
     visit.page.route("**/v1/chat/completions", lambda route: bend(route, {"choice": [answer]}))
 
 
-def until(page, true, seconds=10):
+def until(page, met, seconds=10):
     """Wait for something of the server that the page does not show; the page goes on meanwhile."""
     deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
+    while not met():
+        assert time.monotonic() < deadline
         page.wait_for_timeout(50)
 
 
@@ -279,7 +280,6 @@ def test_stop_ends_the_request(visit, engine):
     assert panel.locator(".error").first.is_hidden()
     assert panel.locator(".stage > [role=status]").text_content() == "Stopped."
     until(visit.page, lambda: not engine.stats.active)
-    assert engine.stats.active == 0
     assert engine.stats.cancelled > before
 
 

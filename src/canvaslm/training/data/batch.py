@@ -27,7 +27,7 @@ class Batch:
     `causal_BN` marks the tokens that the causal loss predicts; `prefix_B` is where each canvas
     begins; `sighted_R` marks the canvases that are given their own first guess. `held` above 0:
     nothing is learnt from it but to go on saying what the base says (`training.hold`), and canvases
-    count that much.
+    count that much. `weight` is a factor on the loss of canvases, whatever it is.
     """
 
     documents_BN: Tensor
@@ -37,6 +37,7 @@ class Batch:
     noised_RL: Tensor
     sighted_R: Tensor
     held: float = 0.0
+    weight: float = 1.0
 
     @property
     def tokens(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -30,6 +30,8 @@ class Mixture:
     documents      prompts per micro-batch; each carries `canvases` noised canvases
     canvas_length  tokens per canvas; a `wide_share` of the micro-batches takes `wide_length`
                    instead, so that answers also learn to end in a canvas of full size
+    wide_weight    what the mean over a wide canvas counts, against 1 of the others: most of it is
+                   end tokens, so those of an answer count wide_length / canvas_length times less
     causal_share   share of micro-batches whose encoder also reads the answer (causal loss)
     causal_prompt  whether the causal loss covers the prompt, too
     pinned_share   share of canvases whose given tokens (Sudoku clues) are left clean
@@ -48,6 +50,7 @@ class Mixture:
     canvases: int = 1
     wide_share: float = 0.0
     wide_length: int = 256
+    wide_weight: float = 1.0
     causal_share: float = 1.0
     causal_prompt: bool = True
     pinned_share: float = 0.0
@@ -69,6 +72,13 @@ class Mixture:
         for name in ("wide_share", "causal_share", "pinned_share", "suffix_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise TrainingError(f"{name} must lie in [0, 1], got {getattr(self, name)!r}")
+        if not 0 < self.wide_weight < math.inf:
+            raise TrainingError(f"wide_weight must be positive, got {self.wide_weight!r}")
+        if self.wide_weight != 1 and not self.wide_share:
+            raise TrainingError(
+                f"without wide canvases wide_weight={self.wide_weight!r} would have no effect: set "
+                "wide_share"
+            )
         if not 0 <= self.held < math.inf:
             raise TrainingError(f"held is a weight of at least 0, got {self.held!r}")
         if not 0 <= self.phase < self.every:
@@ -143,10 +153,12 @@ class Corpus:
     def batch(self, mixture: Mixture, *, key: str, split: Split = "train") -> Batch:
         rng = random.Random(f"{self.seed}/{key}")
         generator = torch.Generator().manual_seed(rng.getrandbits(63))
-        count, length = mixture.shape(wide=rng.random() < mixture.wide_share)
+        wide = rng.random() < mixture.wide_share
+        count, length = mixture.shape(wide=wide)
         examples = [self.draw(mixture, rng, split=split) for _ in range(count)]
         whole = rng.random() < mixture.causal_share
-        return self.assemble(examples, length, mixture, generator, whole=whole)
+        batch = self.assemble(examples, length, mixture, generator, whole=whole)
+        return replace(batch, weight=mixture.wide_weight) if wide else batch
 
     def draw(self, mixture: Mixture, rng: random.Random, *, split: Split = "train") -> Example:
         name = rng.choices(list(mixture.tasks), weights=list(mixture.tasks.values()))[0]

@@ -66,6 +66,11 @@ class Fewer:
                 "walked canvases begin as pure noise, so nothing on them is given: leave "
                 "pinned_share and suffix_share of their mixtures 0"
             )
+        if any(mixture.held for mixture in self.walked):
+            raise TrainingError(
+                "walked canvases are the model's own, so there is nothing to hold it to: leave "
+                "held of their mixtures 0, or move them to `anchor`"
+            )
         if self.sampler.skip is not None or self.sampler.hold is not None:
             raise TrainingError(
                 "a walk computes all positions in every pass and holds none: leave skip and hold "
@@ -121,6 +126,7 @@ class FewerFeed:
             return torch.randint(below, (len(batch.clean_RL),), generator=generator)
 
         settings: dict[str, Any] = batch.tensors | {
+            "weight": batch.weight,
             "seed_R": integers(2**62),
             "steps_R": integers(self.data.passes + 1),
             "sighted_R": torch.zeros_like(batch.sighted_R),
