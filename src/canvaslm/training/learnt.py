@@ -95,9 +95,10 @@ FOUND = 550
 """Steps until paths are found among arms. Held from step 150 on, when look-ups had been found but
 paths had not, the adapter did not find them in 680 steps more (docs/log.md)."""
 
-SURE, WIDER, STRICT = 1400, 1500, 1700
-"""Steps until paths are right; until they have to be so on canvases of full size; and until they
-are, which leaves room for holding the adapter three times as hard."""
+SURE, WIDER, STRICT, FAIR = 1400, 1500, 1700, 2100
+"""Steps until paths are right; until they have to be so on canvases of full size; until they are,
+which leaves room for holding the adapter three times as hard; and until a nat counts the same in
+the answer of every old task, as a Sudoku's many tokens had been forgotten most."""
 
 STAR = Mixture(
     tasks={"star": 1.0},
@@ -160,12 +161,13 @@ MOTIF = Mixture(
 LESSONS = {
     "star": Lesson(
         mixtures=(BACK, CHAINS, STAR, NARROW, WIDE),
-        steps=2100,
+        steps=2400,
         held=(
             Held(since=FOUND, token=3.0),
             Held(since=SURE, token=8.0, every=1),
             Held(since=WIDER, token=8.0, every=1, wide=0.5),
             Held(since=STRICT, token=24.0, every=1, wide=0.5),
+            Held(since=FAIR, canvas=1.25, every=1, wide=0.5),
         ),
         warmup=20,
         decay=0.8,
