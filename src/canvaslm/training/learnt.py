@@ -161,7 +161,7 @@ MOTIF = Mixture(
 LESSONS = {
     "star": Lesson(
         mixtures=(BACK, CHAINS, STAR, NARROW, WIDE),
-        steps=2400,
+        steps=2580,
         held=(
             Held(since=FOUND, token=3.0),
             Held(since=SURE, token=8.0, every=1),
