@@ -66,9 +66,18 @@ def _one_thread() -> None:
 @pytest.fixture
 def folder(tmp_path: Path, tokenizer_files: dict[str, bytes]) -> Path:
     """A run's folder with its vocabulary, so that none has to be learnt from all tasks."""
-    out = tmp_path / "run"
+    return with_vocabulary(tmp_path / "run", tokenizer_files)
+
+
+@pytest.fixture
+def other(tmp_path: Path, tokenizer_files: dict[str, bytes]) -> Path:
+    """The folder of another run, to compare with."""
+    return with_vocabulary(tmp_path / "other", tokenizer_files)
+
+
+def with_vocabulary(out: Path, files: dict[str, bytes]) -> Path:
     out.mkdir()
-    for name, content in tokenizer_files.items():
+    for name, content in files.items():
         (out / name).write_bytes(content)
     return out
 

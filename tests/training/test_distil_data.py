@@ -179,13 +179,7 @@ def test_a_teachers_answers_are_the_targets(tokenizer: Tokenizer, tmp_path: Path
     assert feed.fingerprint != opened(tokenizer).fingerprint
 
 
-def test_a_stopped_run_is_resumed_bit_by_bit(
-    folder: Path, tmp_path: Path, tokenizer_files: dict[str, bytes]
-) -> None:
-    other = tmp_path / "other"
-    other.mkdir()
-    for name, content in tokenizer_files.items():
-        (other / name).write_bytes(content)
+def test_a_stopped_run_is_resumed_bit_by_bit(folder: Path, other: Path) -> None:
     data = Fewer(anchor=MIXTURES, walked=WALKING, passes=2, certainty=0.5)
     recipe = tiny_recipe(steps=4, decay=0.0, data=data)
     train(recipe, folder, way="plain")

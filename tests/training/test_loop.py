@@ -50,14 +50,9 @@ def test_a_run_ends_in_a_checkpoint_that_answers(folder: Path) -> None:
 @pytest.mark.parametrize("stopped", [KeyboardInterrupt, SystemExit])
 def test_a_stopped_run_is_resumed_as_if_nothing_had_happened(
     folder: Path,
-    tmp_path: Path,
-    tokenizer_files: dict[str, bytes],
+    other: Path,
     stopped: type[BaseException],
 ) -> None:
-    other = tmp_path / "other"
-    other.mkdir()
-    for name, content in tokenizer_files.items():
-        (other / name).write_bytes(content)
     recipe = tiny_recipe(steps=6, decay=0.0)
     train(recipe, folder, way="plain")
 
@@ -106,14 +101,10 @@ def test_a_run_until_no_step_is_refused(folder: Path) -> None:
 
 
 def test_a_model_on_the_way_is_that_of_the_steps_so_far_and_the_run_goes_on(
-    folder: Path, tmp_path: Path, tokenizer_files: dict[str, bytes]
+    folder: Path, other: Path
 ) -> None:
-    whole = tmp_path / "whole"
-    whole.mkdir()
-    for name, content in tokenizer_files.items():
-        (whole / name).write_bytes(content)
     recipe = tiny_recipe(steps=6, decay=0.0)
-    train(recipe, whole, way="plain")
+    train(recipe, other, way="plain")
     model = train(recipe, folder, until=3, export=True, way="plain")
     assert model == folder / "model"
     tensors, step = load_state(folder)
@@ -123,7 +114,7 @@ def test_a_model_on_the_way_is_that_of_the_steps_so_far_and_the_run_goes_on(
     assert torch.equal(written[name], tensors["average.norm.weight"])
     assert train(recipe, folder, resume=True, until=3, export=True, way="plain") == model
     train(recipe, folder, resume=True, way="plain")
-    assert same_state(folder, whole)
+    assert same_state(folder, other)
     assert not torch.equal(load_file(model / "model.safetensors")[name], written[name])
 
 
@@ -152,15 +143,9 @@ def test_a_full_disk_keeps_the_old_state(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [STATE]
 
 
-def test_a_run_on_a_full_disk_goes_on_once_there_is_room(
-    folder: Path, tmp_path: Path, tokenizer_files: dict[str, bytes]
-) -> None:
-    whole = tmp_path / "whole"
-    whole.mkdir()
-    for name, content in tokenizer_files.items():
-        (whole / name).write_bytes(content)
+def test_a_run_on_a_full_disk_goes_on_once_there_is_room(folder: Path, other: Path) -> None:
     recipe = tiny_recipe(steps=6, save_every=1, decay=0.0)
-    train(recipe, whole, way="plain")
+    train(recipe, other, way="plain")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(record: dict[str, float]) -> None:
@@ -174,7 +159,7 @@ def test_a_run_on_a_full_disk_goes_on_once_there_is_room(
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert load_state(folder)[1] == 2
     train(recipe, folder, resume=True, way="plain")
-    assert same_state(whole, folder)
+    assert same_state(other, folder)
 
 
 def test_a_log_that_cannot_be_written_is_a_storage_error(folder: Path) -> None:

@@ -216,9 +216,9 @@ def learnt(
     seed: int = 0,
     bfloat16: bool = False,
 ) -> Recipe:
-    """An adapter for `task` on the embedded model, whose own tasks are rehearsed, and later held to
-    what it says, in every `rehearse`-th step, so that they are not forgotten; 0: never. `steps`:
-    of the lesson."""
+    """An adapter for `task` on the embedded model, whose own tasks are rehearsed in every
+    `rehearse`-th step, and later held to what it says, as often or as the lesson says, so that they
+    are not forgotten; 0: never. `steps`: of the lesson."""
     if task not in LEARNT:
         raise TrainingError(f"no recipe teaches {task!r}: use one of {', '.join(LEARNT)}")
     lesson = LESSONS[task]
