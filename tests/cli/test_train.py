@@ -64,6 +64,29 @@ def test_a_recipe_of_ones_own_trains_a_checkpoint(
     assert len((out / "log.jsonl").read_text().splitlines()) == 3
 
 
+@pytest.mark.parametrize(
+    ("gain", "options", "warned"),
+    [(0.1, ("--bfloat16",), True), (0.9, ("--bfloat16",), False), (0.1, (), False)],
+)
+def test_bfloat16_in_software_is_warned_of(
+    run: Run,
+    tmp_path: Path,
+    checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    gain: float,
+    options: tuple[str, ...],
+    warned: bool,
+) -> None:
+    monkeypatch.setattr("canvaslm.training.way.can_compile", lambda: False)
+    monkeypatch.setattr("canvaslm.training.speed.bfloat16_gain", lambda device: gain)
+    data, recipe = tmp_path / "data.jsonl", tmp_path / "mine.py"
+    data.write_text('{"prompt": "a square", "answer": "and a circle"}\n')
+    recipe.write_text(RECIPE.format(base=str(checkpoint), data=str(data)))
+    done = run("train", recipe, "--out", tmp_path / "run", *options)
+    assert done.code == 0
+    assert ("take 10 times as long as float32" in done.err) is warned
+
+
 @pytest.mark.parametrize("quant", [(), ("--quant", "int8")])
 def test_an_adapter_is_trained_merged_and_answers(
     run: Run, tmp_path: Path, checkpoint: Path, quant: tuple[str, ...]

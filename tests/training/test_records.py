@@ -14,7 +14,7 @@ from canvaslm.training.board import TensorBoard
 from canvaslm.training.files import rewind
 from canvaslm.training.loop import train
 from canvaslm.training.plot import plot_losses
-from canvaslm.training.speed import operations, peak
+from canvaslm.training.speed import bfloat16_gain, operations, peak
 from canvaslm.training.trainer import Trainer
 
 BOARD = importlib.util.find_spec("tensorboard") is not None
@@ -33,6 +33,10 @@ def test_operations_are_those_that_torch_counts(tokenizer: Tokenizer) -> None:
 
 def test_the_peak_is_above_what_a_product_reaches() -> None:
     assert peak(torch.device("cpu"), bfloat16=False) > 1e9
+
+
+def test_the_gain_of_bfloat16_is_a_ratio_of_speeds() -> None:
+    assert 0 < bfloat16_gain(torch.device("cpu")) < 100
 
 
 def test_a_log_goes_back_to_the_saved_step(tmp_path: Path) -> None:

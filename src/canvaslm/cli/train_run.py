@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from canvaslm.training.trainer import Record
 
 
+SLOW = 0.5
+"""Half the speed of float32 is no matter of chance."""
+
+
 def carry_out(recipe: Recipe, out: Path, running: Running) -> None:
     """Run it, and draw its losses at the end; of several processes only the leading one shows
     anything."""
@@ -42,6 +46,8 @@ def carry_out(recipe: Recipe, out: Path, running: Running) -> None:
         if not group.leads:
             run()
             return
+        if recipe.bfloat16:
+            warn_if_slow(running.device)
         try:
             show(recipe, out, run, running)
         except KeyboardInterrupt:
@@ -70,6 +76,21 @@ def show(recipe: Recipe, out: Path, run: Callable[..., Path], running: Running) 
         tell_stopped(out)
     if folder != out:
         typer.echo(folder)
+
+
+def warn_if_slow(device: str) -> None:
+    """Say so where bfloat16 costs time instead of saving it."""
+    from canvaslm.engine.device import choose_device
+    from canvaslm.training.speed import bfloat16_gain
+
+    place, _ = choose_device(device)
+    if (gain := bfloat16_gain(place)) < SLOW:
+        typer.echo(
+            f"canvaslm: this processor has no instructions for bfloat16: its products take "
+            f"{1 / gain:.0f} times as long as float32 here, so leave --bfloat16 out, or say "
+            "--float32 where it is the default",
+            err=True,
+        )
 
 
 def tell_stopped(out: Path) -> None:
