@@ -49,7 +49,7 @@ NAME, QUANT, RANK, RATE = "26b-a4b", "int4", 16, 1e-3
 class Fixed:
     """One batch, again and again."""
 
-    fingerprint = "fixed"
+    fingerprint, own = "fixed", False
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch

@@ -200,7 +200,7 @@ def recipe(data: Tasks | Documents, *, bfloat16: bool) -> Recipe:
 class Given:
     """A feed of the batches that come next."""
 
-    fingerprint = "given"
+    fingerprint, own = "given", False
 
     def __init__(self) -> None:
         self.next: list[Micro] = []

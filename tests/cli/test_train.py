@@ -6,6 +6,7 @@ import pytest
 from tests.cli.conftest import Run
 
 import canvaslm
+from canvaslm.cli.train_run import gain_of, slowness
 
 
 @pytest.mark.parametrize(
@@ -64,27 +65,30 @@ def test_a_recipe_of_ones_own_trains_a_checkpoint(
     assert len((out / "log.jsonl").read_text().splitlines()) == 3
 
 
-@pytest.mark.parametrize(
-    ("gain", "options", "warned"),
-    [(0.1, ("--bfloat16",), True), (0.9, ("--bfloat16",), False), (0.1, (), False)],
-)
-def test_bfloat16_in_software_is_warned_of(
+@pytest.mark.parametrize("gain", [0.02, 0.49, 0.5, 1.9])
+def test_bfloat16_that_costs_time_is_warned_of(gain: float) -> None:
+    said = slowness(gain)
+    assert (said is None) is (gain >= 0.5)
+    assert gain != 0.02 or "take 50 times as long as in float32" in str(said)
+
+
+@pytest.mark.parametrize("option", [(), ("--bfloat16",)])
+def test_a_run_says_whether_bfloat16_costs_time(
     run: Run,
     tmp_path: Path,
     checkpoint: Path,
     monkeypatch: pytest.MonkeyPatch,
-    gain: float,
-    options: tuple[str, ...],
-    warned: bool,
+    option: tuple[str, ...],
 ) -> None:
     monkeypatch.setattr("canvaslm.training.way.can_compile", lambda: False)
-    monkeypatch.setattr("canvaslm.training.speed.bfloat16_gain", lambda device: gain)
     data, recipe = tmp_path / "data.jsonl", tmp_path / "mine.py"
     data.write_text('{"prompt": "a square", "answer": "and a circle"}\n')
     recipe.write_text(RECIPE.format(base=str(checkpoint), data=str(data)))
-    done = run("train", recipe, "--out", tmp_path / "run", *options)
+    done = run("train", recipe, "--out", tmp_path / "run", *option)
     assert done.code == 0
-    assert ("take 10 times as long as float32" in done.err) is warned
+    gain = gain_of("cpu")  # measured once more, so nothing is said of what lies near the limit
+    if not 0.35 < gain < 0.7:
+        assert ("as long as in float32" in done.err) is (bool(option) and gain < 0.5)
 
 
 @pytest.mark.parametrize("quant", [(), ("--quant", "int8")])

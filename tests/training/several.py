@@ -3,9 +3,9 @@
 import json
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -18,6 +18,7 @@ from canvaslm.model.transformer import Transformer
 from canvaslm.text.tokenizer import Tokenizer
 from canvaslm.training.data.batch import Micro
 from canvaslm.training.data.tasks import Mixture
+from canvaslm.training.distil.data import Fewer
 from canvaslm.training.launch import launched
 from canvaslm.training.loop import train
 from canvaslm.training.optimise.choose import Adafactor, AdamW, MuonAdamW
@@ -43,14 +44,23 @@ OLD = Mixture(tasks={"scenes": 1.0}, documents=2, canvas_length=24, held=2.0)
 
 
 def recipe_of(
-    *, optimise: str = "MuonAdamW", exact: bool = True, held: bool = False, **changes: Any
+    *,
+    optimise: str = "MuonAdamW",
+    exact: bool = True,
+    held: Literal["noised", "walked"] | None = None,
+    **changes: Any,
 ) -> Recipe:
-    """`held`: an adapter that is held to its base on one of two tasks."""
+    """`held`: an adapter that is held to its base on one of two tasks, on noised answers or on
+    what its sampler makes of noise."""
     start = (Exact if exact else Scratch)(hidden_size=64, num_layers=3, vocab_size=400)
     if held:
         changes |= {"mixtures": (NEW, OLD), "part": LowRank(rank=4)}
     settings = {"steps": 4, "decay": 0.0, "watch": Watch(every=2, batches=1), "clip": 0.5}
-    return tiny_recipe(start=start, optimise=OPTIMISERS[optimise], **(settings | changes))
+    recipe = tiny_recipe(start=start, optimise=OPTIMISERS[optimise], **(settings | changes))
+    if held == "walked":
+        walked = replace(OLD, causal_share=0.0)
+        return replace(recipe, data=Fewer(anchor=(NEW,), walked=(walked,), certainty=0.0))
+    return recipe
 
 
 def fails(micros: object) -> list[Micro]:

@@ -2,7 +2,7 @@
 
 import json
 import random
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -75,12 +75,23 @@ def test_a_walked_batch_is_cut_by_documents(tokenizer: Tokenizer) -> None:
     assert part.rules == micro.batch.rules
 
 
+def test_a_walked_batch_is_held_as_much_as_its_mixture(tokenizer: Tokenizer) -> None:
+    held = (replace(WALKING[0], held=3.0), WALKING[1])
+    assert [m.batch.held for m in opened(tokenizer, walked=held).walked(0)] == [3.0, 0.0]
+
+
+def test_answers_that_a_held_mixture_would_ignore_are_refused() -> None:
+    held = (replace(WALKING[0], held=1.0), WALKING[1])
+    with pytest.raises(TrainingError, match="answers to ask are never learnt"):
+        Fewer(anchor=(), walked=held, taught={"ask": "x.jsonl"})
+
+
 def test_given_tokens_and_settings_out_of_range_are_refused() -> None:
     given = Mixture(tasks={"sudoku": 1.0}, documents=1, canvas_length=96, pinned_share=0.5)
     with pytest.raises(TrainingError, match="pinned_share"):
         Fewer(anchor=(), walked=(given,))
     held = Mixture(tasks={"ask": 1.0}, documents=1, canvas_length=96, held=1.0)
-    with pytest.raises(TrainingError, match="nothing to hold it to"):
+    with pytest.raises(TrainingError, match="every walked mixture is held to the base"):
         Fewer(anchor=(), walked=(held,))
     with pytest.raises(TrainingError, match="passes"):
         Fewer(anchor=(), walked=(), passes=-1)

@@ -120,18 +120,23 @@ def test_two_processes_learn_fused_what_one_does(
         assert after == pytest.approx(before, rel=1e-3)
 
 
-@pytest.mark.parametrize("sharded", [False, True], ids=["replicas", "shards"])
+@pytest.mark.parametrize(
+    ("how", "sharded"),
+    [("noised", False), ("noised", True), ("walked", False)],
+    ids=["replicas", "shards", "walked"],
+)
 def test_two_processes_hold_an_adapter_as_one_does(
-    tmp_path: Path, tokenizer_files: dict[str, bytes], sharded: bool
+    tmp_path: Path, tokenizer_files: dict[str, bytes], how: str, sharded: bool
 ) -> None:
     by_one, by_two = (folder(tmp_path / n, tokenizer_files) for n in "ab")
-    held: dict[str, Any] = {"held": True, "optimise": "AdamW"}
+    held: dict[str, Any] = {"held": how, "optimise": "AdamW"}
     train(recipe_of(**held), by_one, way="plain")
     with two({"jobs": [{"out": str(by_two), **held}], "sharded": sharded}) as processes:
         for code, said in ends(processes):
             assert code == 0, said
     lines = curve(by_one)
-    assert any(line.get("scenes/canvas", 0.0) > 0 for line in lines)
+    scenes = "scenes/canvas" if how == "noised" else "scenes, walked/canvas"
+    assert any(line.get(scenes, 0.0) > 0 for line in lines)
     for before, after in zip(lines, curve(by_two), strict=True):
         assert after == pytest.approx(before, rel=1e-3, abs=1e-7)  # adapters are float32
 

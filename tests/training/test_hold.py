@@ -7,6 +7,7 @@ import pytest
 import torch
 from tests.model.dense_attend import DensePrefix
 from tests.training.conftest import tiny_recipe
+from tests.training.test_distil_walk import OneByOne, started, walked
 from tests.training.test_objective import batches, slow_logits, small_model
 from torch import Tensor, nn
 
@@ -18,6 +19,7 @@ from canvaslm.model.transformer import Transformer
 from canvaslm.text.tokenizer import Tokenizer
 from canvaslm.training.data.batch import Batch
 from canvaslm.training.data.tasks import Mixture
+from canvaslm.training.distil.data import Fewer
 from canvaslm.training.fused.network import Fused
 from canvaslm.training.hold import held_losses
 from canvaslm.training.learner import Learner
@@ -79,6 +81,32 @@ def test_it_is_the_divergence_from_the_base_and_so_is_its_gradient(
                 assert (one - other).norm() / other.norm() < 1e-4
 
 
+def test_the_base_sees_the_canvases_that_were_walked_with_the_adapter() -> None:
+    model, base, parameters = bent()
+    batch = replace(started(), held=0.35, weight=2.0)
+    arrived, learning = walked(model, batch), list(parameters.values())
+    assert not torch.equal(arrived.noised_RL, walked(base, batch).noised_RL)
+    assert arrived.told is not None
+    told = dict(zip(arrived.told[0].tolist(), arrived.told[1], strict=True))
+    row_divergences = []
+    for row, canvas_L in enumerate(arrived.noised_RL):
+        soft = base.soften(told[row]) if row in told else None
+        own, other = (
+            network.unembed(OneByOne(network, batch).one(row, canvas_L, soft)).log_softmax(-1)
+            for network in (model, base)
+        )
+        row_divergences.append(divergence(other.detach(), own))
+    wanted = 0.7 * torch.stack(row_divergences).mean()
+    assert float(wanted.detach()) > 1e-3
+    slow = torch.autograd.grad(wanted, learning)
+    for more in ({}, {"recompute": True}, {"even": True}):
+        loss = held_losses(model, batch, **more)
+        assert float(loss.causal.detach()) == 0
+        torch.testing.assert_close(loss.canvas, wanted, rtol=1e-5, atol=1e-7)
+        for one, another in zip(torch.autograd.grad(loss.total, learning), slow, strict=True):
+            assert (one - another).norm() / another.norm() < 1e-4
+
+
 def test_a_new_adapter_says_what_the_base_says(tokenizer: Tokenizer, tmp_path: Path) -> None:
     model = small_model(9)
     learning = list(attach(model, CONFIG, seed=0).values())
@@ -92,13 +120,15 @@ def test_fused_operations_hold_to_the_same(tokenizer: Tokenizer, tmp_path: Path)
     native, (model, _, parameters) = training(), bent()
     assert native is not None
     model.float()
-    batch, learning = replace(batches(tokenizer, tmp_path)[0], held=1.0), list(parameters.values())
-    plain, fused = (Learner(model, native=way)(batch) for way in (None, native))
     assert isinstance(Learner(model, native=native).network, Fused)
-    torch.testing.assert_close(fused, plain, rtol=1e-4, atol=1e-6)
-    ours, theirs = (torch.autograd.grad(loss[0] + loss[1], learning) for loss in (fused, plain))
-    for one, other in zip(ours, theirs, strict=True):
-        assert (one - other).norm() / other.norm() < 1e-3
+    learning = list(parameters.values())
+    for drawn in (batches(tokenizer, tmp_path)[0], walked(model, started())):
+        batch = replace(drawn, held=1.0)
+        plain, fused = (Learner(model, native=way)(batch) for way in (None, native))
+        torch.testing.assert_close(fused, plain, rtol=1e-4, atol=1e-6)
+        ours, theirs = (torch.autograd.grad(loss[0] + loss[1], learning) for loss in (fused, plain))
+        for one, other in zip(ours, theirs, strict=True):
+            assert (one - other).norm() / other.norm() < 1e-3
 
 
 @pytest.mark.parametrize("way", ["plain", "fused"])
@@ -135,6 +165,9 @@ def test_a_run_that_is_held_learns_the_one_and_keeps_the_other(tokenizer: Tokeni
 
 def test_nothing_is_held_where_no_adapter_is_worn(tokenizer: Tokenizer, tmp_path: Path) -> None:
     mixture = Mixture(tasks={"ask": 1.0}, documents=1, canvas_length=4, held=1.0)
+    walking = Fewer(anchor=(), walked=(mixture,), certainty=0.0)
+    with pytest.raises(TrainingError, match="a mixture of ask is held to a base"):
+        replace(tiny_recipe(), data=walking)
     with pytest.raises(TrainingError, match="a mixture of ask is held to a base"):
         tiny_recipe(mixtures=(mixture,))
     with pytest.raises(ParameterError, match="no adapter that could be left off"):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import torch
 from canvaslm.errors import TrainingError
 from canvaslm.tasks import LEARNT, TASKS
 from canvaslm.training.data.tasks import Mixture, Tasks, name_of
+from canvaslm.training.distil.data import Fewer
 from canvaslm.training.learnt import BENT, LESSONS, Held, learnt
 from canvaslm.training.part import LowRank
 from canvaslm.training.recipe import Recipe
@@ -16,6 +18,9 @@ from canvaslm.training.trainer import Trainer
 
 
 def mixtures(recipe: Recipe) -> tuple[Mixture, ...]:
+    """All but those that the sampler walks."""
+    if isinstance(recipe.data, Fewer):
+        return recipe.data.anchor
     assert isinstance(recipe.data, Tasks)
     return recipe.data.mixtures
 
@@ -56,12 +61,22 @@ def test_every_old_task_has_its_turn_beside_the_new_one(task: str, rehearse: int
     assert not any(mixture.due(step) for step in range(lesson.rehearsed_since) for mixture in old)
 
 
-def test_a_wide_canvas_is_held_by_its_sum() -> None:
-    held = Held(since=0, token=3.0, wide=0.5).over(LESSONS["motif"].mixtures[0])
-    assert (held.held, held.wide_share) == (3.0, 0.5)
-    assert held.wide_weight * held.canvas_length == held.wide_length
-    as_it_is = Held(since=0, token=3.0).over(LESSONS["motif"].mixtures[0])
-    assert (as_it_is.wide_share, as_it_is.wide_weight) == (0.1, 1.0)
+@pytest.mark.parametrize("rehearse", [1, 2, 5])
+def test_the_sampler_walks_another_old_task_in_every_step(rehearse: int) -> None:
+    lesson, data = LESSONS["star"], learnt("star", rehearse=rehearse).data
+    assert isinstance(data, Fewer)
+    assert (data.passes, data.certainty) == (data.sampler.max_steps - 1, 0.0)
+    assert not any(m.due(step) for step in range(lesson.walked[0].since) for m in data.walked)
+    for stage in lesson.walked:
+        turn = range(stage.since, stage.since + len(lesson.turns))
+        due = [[m for m in data.walked if m.due(step)] for step in turn]
+        assert all(len(now) == 1 for now in due)
+        assert sorted(task for (m,) in due for task in m.tasks) == sorted(lesson.turns)
+        assert {m.held for (m,) in due} == {stage.token + stage.canvas * 256}
+        for step, (walked,) in zip(turn, due, strict=True):
+            plain = [m for m in mixtures(learnt("star"))[len(lesson.mixtures) :] if m.due(step)]
+            assert plain
+            assert not any(set(m.tasks) & set(walked.tasks) for m in plain)
 
 
 def test_nothing_is_rehearsed_unless_it_is_asked_for() -> None:
@@ -101,13 +116,29 @@ def test_a_lesson_fits_its_steps(task: str) -> None:
     assert all(mixture.since < lesson.steps for mixture in lesson.mixtures)
     assert [held.since for held in lesson.held] == sorted(held.since for held in lesson.held)
     assert lesson.rehearsed_since < lesson.held[0].since
-    assert lesson.held[-1].since < lesson.steps
+    assert [held.since for held in lesson.walked] == sorted(held.since for held in lesson.walked)
+    assert all(held.since < lesson.steps for held in (*lesson.held, *lesson.walked))
 
 
 @pytest.mark.parametrize("turns", [(), ("star",), ("ask", "json")])
 def test_old_tasks_without_a_turn_are_refused(turns: tuple[str, ...]) -> None:
     with pytest.raises(TrainingError, match="every old task has a turn"):
         replace(LESSONS["star"], turns=turns)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"held": ()}, "rehearsed from step 300 on, and held to later"),
+        ({"rehearsed_since": 2000}, "rehearsed from step 2000 on, and held to later"),
+        ({"walked": (Held(since=9, token=1.0), Held(since=9, token=2.0))}, r"one after .*\[9, 9\]"),
+    ],
+)
+def test_stages_that_cannot_follow_each_other_are_refused(
+    change: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(TrainingError, match=reason):
+        replace(LESSONS["star"], **change)
 
 
 def test_what_learns_is_an_adapter_and_it_changes_at_once() -> None:

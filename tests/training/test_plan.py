@@ -48,7 +48,7 @@ class Another(Scratch):
 class Fixed:
     """Two micro-batches of full canvases, in every step the same."""
 
-    fingerprint = "fixed"
+    fingerprint, own = "fixed", False
 
     def open(self, *given: object, **more: object) -> Feed:
         return self

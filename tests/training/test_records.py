@@ -14,7 +14,7 @@ from canvaslm.training.board import TensorBoard
 from canvaslm.training.files import rewind
 from canvaslm.training.loop import train
 from canvaslm.training.plot import plot_losses
-from canvaslm.training.speed import bfloat16_gain, operations, peak
+from canvaslm.training.speed import bfloat16_gain, operations, peak, torch_speed
 from canvaslm.training.trainer import Trainer
 
 BOARD = importlib.util.find_spec("tensorboard") is not None
@@ -35,8 +35,10 @@ def test_the_peak_is_above_what_a_product_reaches() -> None:
     assert peak(torch.device("cpu"), bfloat16=False) > 1e9
 
 
-def test_the_gain_of_bfloat16_is_a_ratio_of_speeds() -> None:
-    assert 0 < bfloat16_gain(torch.device("cpu")) < 100
+def test_the_gain_of_bfloat16_is_its_speed_over_that_of_float32() -> None:
+    cpu = torch.device("cpu")
+    fast, plain = (torch_speed(cpu, kind, 256) for kind in (torch.bfloat16, torch.float32))
+    assert bfloat16_gain(cpu) == pytest.approx(fast / plain, rel=0.75)
 
 
 def test_a_log_goes_back_to_the_saved_step(tmp_path: Path) -> None:

@@ -8,13 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from tests.training.conftest import MIXTURES, tiny_recipe
 
 from canvaslm.errors import TrainingError
-from canvaslm.training.data.batch import Micro
+from canvaslm.text.tokenizer import Tokenizer
+from canvaslm.training.data.tasks import Mixture
+from canvaslm.training.distil.data import Fewer
 from canvaslm.training.processes import Shards
-from canvaslm.training.sudoku import GridModel, sudoku
-from canvaslm.training.sudoku_data import Puzzles
-from canvaslm.training.sudoku_stages import Stage
+from canvaslm.training.trainer import Trainer
 
 RECIPE = """\
 from dataclasses import replace
@@ -34,19 +36,11 @@ class Half(Shards):
         self.rank, self.size = 0, 2
 
 
-def puzzles(folder: Path, **changes: object) -> list[Micro]:
-    """The micro-batches of a step."""
-    data = sudoku(stages=(Stage(documents=4, alone=6),)).data
-    start = GridModel(hidden_size=64, num_layers=3)
-    tokenizer = start.tokenizer(folder, seed=0)
-    assert isinstance(data, Puzzles)
-    few = replace(data, pool=4, held_out_pool=2, **changes)  # type: ignore[arg-type]
-    return list(few.open(tokenizer, start.config(tokenizer), seed=0).micros(0))
-
-
-def test_own_outputs_are_not_shared_out(tmp_path: Path) -> None:
+def test_own_outputs_are_refused_before_the_first_step(tokenizer: Tokenizer) -> None:
+    late = Mixture(tasks={"ask": 1.0}, documents=2, canvas_length=8, causal_share=0.0, since=5)
+    recipe = replace(tiny_recipe(), data=Fewer(anchor=MIXTURES, walked=(late,)))
     with pytest.raises(TrainingError, match=r"own outputs \(Puzzles.*without --sharded"):
-        Half().share(puzzles(tmp_path, own_share=0.5))
+        Trainer(recipe, tokenizer, device=torch.device("cpu"), group=Half())
 
 
 @pytest.mark.slow  # two processes that import everything

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 SLOW = 0.5
-"""Half the speed of float32 is no matter of chance."""
+"""The gain below which bfloat16 is warned of: less than half the speed of float32 is no noise."""
 
 
 def carry_out(recipe: Recipe, out: Path, running: Running) -> None:
@@ -46,8 +46,8 @@ def carry_out(recipe: Recipe, out: Path, running: Running) -> None:
         if not group.leads:
             run()
             return
-        if recipe.bfloat16:
-            warn_if_slow(running.device)
+        if recipe.bfloat16 and (warning := slowness(gain_of(running.device))):
+            typer.echo(f"canvaslm: {warning}", err=True)
         try:
             show(recipe, out, run, running)
         except KeyboardInterrupt:
@@ -78,19 +78,21 @@ def show(recipe: Recipe, out: Path, run: Callable[..., Path], running: Running) 
         typer.echo(folder)
 
 
-def warn_if_slow(device: str) -> None:
-    """Say so where bfloat16 costs time instead of saving it."""
+def gain_of(device: str) -> float:
     from canvaslm.engine.device import choose_device
     from canvaslm.training.speed import bfloat16_gain
 
-    place, _ = choose_device(device)
-    if (gain := bfloat16_gain(place)) < SLOW:
-        typer.echo(
-            f"canvaslm: this processor has no instructions for bfloat16: its products take "
-            f"{1 / gain:.0f} times as long as float32 here, so leave --bfloat16 out, or say "
-            "--float32 where it is the default",
-            err=True,
-        )
+    return bfloat16_gain(choose_device(device)[0])
+
+
+def slowness(gain: float) -> str | None:
+    """What to say where bfloat16 costs time instead of saving it."""
+    if gain >= SLOW:
+        return None
+    return (
+        f"products in bfloat16 take {1 / gain:.0f} times as long as in float32 here: leave "
+        "--bfloat16 out, say --float32 to `train sudoku`, or set bfloat16=False in your recipe"
+    )
 
 
 def tell_stopped(out: Path) -> None:

@@ -25,19 +25,23 @@ def held_losses(
 ) -> Losses:
     """The divergence in nats per token from the network without its adapter, in the place of both
     losses, that of canvases `batch.held * batch.weight` times. The arguments are those of
-    `training.objective.losses`; the batch is as it was drawn, not of the model's own making.
+    `training.objective.losses`.
 
-    Either is conditioned on its own first guess. Raises ParameterError where no adapter is worn.
+    On noised answers either is conditioned on its own first guess. Where canvases are walked, the
+    adapter walks them, and both see what it left and what it had said. Raises ParameterError where
+    no adapter is worn.
     """
-    with torch.no_grad(), bare(model.model if isinstance(model, Fused) else model):
-        base_BND, recorded = encoded(model, batch)
-        base_RLD, _ = denoised(model, batch, recorded, even=even)
-    own_BND, recorded = encoded(model, batch)
+    network = model.model if isinstance(model, Fused) else model
+    with torch.no_grad(), bare(network):
+        base_BND, base_recorded = encoded(model, batch)
+    own_BND, own_recorded = encoded(model, batch)
     marked_T, causal = batch.causal_BN[:, 1:].flatten(), own_BND.new_zeros(())
     if even or bool(marked_T.any()):
         causal_T, _ = divergence(model, own_BND[:, :-1], base_BND[:, :-1], recompute=recompute)
         causal = (causal_T * marked_T).sum() / marked_T.sum().clamp(min=1)
-    own_RLD, _ = denoised(model, batch, recorded, even=even)
+    own_RLD, seen = denoised(model, batch, own_recorded, even=even)
+    with torch.no_grad(), bare(network):
+        base_RLD, _ = denoised(model, seen, base_recorded, even=even)
     canvas_T, likeliest_T = divergence(model, own_RLD, base_RLD, recompute=recompute)
     hits_T = likeliest_T == batch.clean_RL.flatten()
     return Losses(causal, batch.held * batch.weight * canvas_T.mean(), hits_T.float().mean())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from canvaslm.adapter.config import TARGETS
@@ -10,6 +11,8 @@ from canvaslm.engine.loading import POCKET
 from canvaslm.errors import TrainingError
 from canvaslm.tasks import LEARNT
 from canvaslm.training.data.tasks import Mixture, Tasks
+from canvaslm.training.distil.data import STUDENT_STEPS, Fewer
+from canvaslm.training.distil.recipe import walked
 from canvaslm.training.optimise.choose import AdamW
 from canvaslm.training.optimise.schedule import Trapezoid
 from canvaslm.training.part import LowRank
@@ -23,6 +26,12 @@ BENT = tuple(target for target in TARGETS if target != "router.proj")
 OLD = {task: mixture for mixture in POCKET_MIXTURES for task in mixture.tasks}
 """The mixtures that the embedded model was trained on, by their task."""
 
+WHOLE = {
+    task: walked(task, documents=16 if task == "ask" else 8, canvas_length=256) for task in OLD
+}
+"""Old tasks on canvases as a request has them, from noise on; more of those whose answer is one
+word, as each says so little."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
@@ -32,15 +41,12 @@ class Held:
     token   what a nat of divergence counts as the mean of a canvas
     canvas  what it counts as the sum of a canvas of the mixture's usual length
     every   once in so many steps; None: as often as answers were rehearsed
-    wide    share of canvases of full size, whose sum counts as much as that of the usual ones;
-            None: as in the mixture
     """
 
     since: int
     token: float = 0.0
     canvas: float = 0.0
     every: int | None = None
-    wide: float | None = None
 
     def __post_init__(self) -> None:
         weights = self.token, self.canvas
@@ -51,11 +57,7 @@ class Held:
 
     def over(self, mixture: Mixture) -> Mixture:
         """`mixture` as something to be held to."""
-        held = replace(mixture, held=self.token + self.canvas * mixture.canvas_length)
-        if self.wide is None:
-            return held
-        weight = mixture.wide_length / mixture.canvas_length
-        return replace(held, wide_share=self.wide, wide_weight=weight)
+        return replace(mixture, held=self.token + self.canvas * mixture.canvas_length)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,9 @@ class Lesson:
     Old tasks are rehearsed by their answers at first, then the adapter is held to what the base
     says, which takes the base's passes as well.
 
-    rehearsed_since  the step from which they are
+    held             to what the base says of noised answers
+    walked           to what it says of canvases as the sampler leaves them on their way
+    rehearsed_since  the step from which old tasks are
     turns            old tasks in the order in which they come; one may come twice
     """
 
@@ -75,6 +79,7 @@ class Lesson:
     warmup: int
     decay: float
     lr: float
+    walked: tuple[Held, ...] = ()
     rehearsed_since: int = 0
     turns: tuple[str, ...] = tuple(OLD)
 
@@ -82,6 +87,15 @@ class Lesson:
         if set(self.turns) != set(OLD):
             raise TrainingError(
                 f"every old task has a turn: expected {', '.join(OLD)}, got {self.turns!r}"
+            )
+        for stages in (self.held, self.walked):
+            starts = [held.since for held in stages]
+            if starts != sorted(set(starts)):
+                raise TrainingError(f"stages begin one after another, got steps {starts!r}")
+        if not self.held or self.rehearsed_since >= self.held[0].since:
+            raise TrainingError(
+                f"old tasks are rehearsed from step {self.rehearsed_since!r} on, and held to "
+                f"later: got {self.held!r}"
             )
 
 
@@ -95,10 +109,10 @@ FOUND = 550
 """Steps until paths are found among arms. Held from step 150 on, when look-ups had been found but
 paths had not, the adapter did not find them in 680 steps more (docs/log.md)."""
 
-SURE, WIDER, STRICT, FAIR = 1400, 1500, 1700, 2100
-"""Steps until paths are right; until they have to be so on canvases of full size; until they are,
-which leaves room for holding the adapter three times as hard; and until a nat counts the same in
-the answer of every old task, as a Sudoku's many tokens had been forgotten most."""
+SURE, WIDER, STRICT, EASED, FAIR = 1250, 1350, 1500, 1675, 2050
+"""Steps until paths are right; until they have to be right on canvases of full size, too, which is
+where old tasks are answered; until they are, which leaves room for holding the adapter harder;
+until that has cost paths, and is eased; and until the rate has fallen so far that it costs none."""
 
 STAR = Mixture(
     tasks={"star": 1.0},
@@ -114,18 +128,23 @@ STAR = Mixture(
 )
 """Small graphs come more often: what is learnt on them holds for large ones."""
 
-NARROW = replace(STAR, wide_share=0.0, causal_share=0.0, since=SURE, until=None)
+NARROW = replace(STAR, wide_share=0.0, causal_share=0.0, since=SURE, until=STRICT)
 """Left to right a path's second node is a guess, whose loss only wears on the encoder."""
+
+KEPT = replace(NARROW, every=5, since=STRICT, until=None)
+"""Paths on short canvases need only be kept from then on."""
 
 WIDE = replace(
     NARROW,
     called="star, wide",
     documents=160,
+    canvases=2,
     wide_share=1.0,
     wide_weight=12.0,
     since=WIDER,
+    until=None,
 )
-"""Six prompts (`Mixture.shape`), each with four canvases of a request's own size, whose noise leads
+"""Six prompts (`Mixture.shape`), each with two canvases of a request's own size, whose noise leads
 look-ups astray: without them 98 % of paths were right on canvases of 10 tokens and 71 % on those
 (docs/log.md). They weigh half of what would make up for their end tokens, as they are few."""
 
@@ -160,20 +179,26 @@ MOTIF = Mixture(
 
 LESSONS = {
     "star": Lesson(
-        mixtures=(BACK, CHAINS, STAR, NARROW, WIDE),
-        steps=2580,
+        mixtures=(BACK, CHAINS, STAR, NARROW, KEPT, WIDE),
+        steps=2400,
         held=(
             Held(since=FOUND, token=3.0),
             Held(since=SURE, token=8.0, every=1),
-            Held(since=WIDER, token=8.0, every=1, wide=0.5),
-            Held(since=STRICT, token=24.0, every=1, wide=0.5),
-            Held(since=FAIR, canvas=1.25, every=1, wide=0.5),
+            Held(since=STRICT, token=24.0, canvas=1.25, every=1),
+            Held(since=EASED, token=16.0, every=1),
+            Held(since=FAIR, token=8.0, canvas=1.0, every=1),
+        ),
+        walked=(
+            Held(since=WIDER, canvas=0.5, every=1),
+            Held(since=STRICT, canvas=2.0, every=1),
+            Held(since=EASED, canvas=0.75, every=1),
+            Held(since=FAIR, canvas=1.5, every=1),
         ),
         warmup=20,
         decay=0.8,
         lr=5e-3,
         rehearsed_since=DRILLED,
-        turns=("sudoku", "json", "ask", "code", "json", "scenes"),
+        turns=("sudoku", "ask", "json", "code", "sudoku", "ask", "json", "scenes"),
     ),
     "motif": Lesson(
         mixtures=(MOTIF,),
@@ -187,23 +212,37 @@ LESSONS = {
 """Short canvases, several for each encoded prompt. By AdamW: Muon at 0.01 forgot more."""
 
 
-def rehearsal(every: int, lesson: Lesson) -> tuple[Mixture, ...]:
-    """The embedded model's own mixtures at half their size, in turn, one each `every` steps, or as
-    often as the lesson holds to them."""
-    begins = (lesson.rehearsed_since, *(held.since for held in lesson.held))
-    stages = zip((None, *lesson.held), begins, (*begins[1:], None), strict=True)
+Stage = tuple[Held | None, int, int | None]
+"""How an adapter is held, or that answers are rehearsed; since and until which step."""
+
+
+def rehearsed(lesson: Lesson) -> list[Stage]:
+    """The stages of old tasks: their answers first, then as the lesson holds to them."""
+    held = staged(lesson.held)
+    return [(None, lesson.rehearsed_since, lesson.held[0].since), *held]
+
+
+def staged(held: Sequence[Held]) -> list[Stage]:
+    """Each until the next begins."""
+    ends = (*(one.since for one in held[1:]), None)
+    return [(one, one.since, end) for one, end in zip(held, ends, strict=True)]
+
+
+def in_turn(
+    stages: Sequence[Stage], mixtures: Mapping[str, Mixture], turns: Sequence[str], every: int
+) -> tuple[Mixture, ...]:
+    """In each stage the mixtures one after another, one in `every` step or as often as it says."""
     return tuple(
         replace(
-            held.over(OLD[task]) if held else OLD[task],
-            documents=OLD[task].documents // 2,
-            every=pause * len(lesson.turns),
+            held.over(mixtures[task]) if held else mixtures[task],
+            every=pause * len(turns),
             phase=index * pause,
             since=begin,
             until=end,
         )
         for held, begin, end in stages
         for pause in ((held.every if held else None) or every,)
-        for index, task in enumerate(lesson.turns)
+        for index, task in enumerate(turns)
     )
 
 
@@ -222,11 +261,10 @@ def learnt(
     if task not in LEARNT:
         raise TrainingError(f"no recipe teaches {task!r}: use one of {', '.join(LEARNT)}")
     lesson = LESSONS[task]
-    old = rehearsal(rehearse, lesson) if rehearse else ()
     return Recipe(
         name=task,
         start=Base(str(POCKET)),
-        data=Tasks(mixtures=(*lesson.mixtures, *old), bins=POCKET_BINS),
+        data=data_of(lesson, rehearse),
         steps=lesson.steps if steps is None else steps,
         seed=seed,
         optimise=AdamW(lr=lesson.lr, weight_decay=0.0),
@@ -234,4 +272,23 @@ def learnt(
         save_every=50,
         bfloat16=bfloat16,
         part=LowRank(rank=rank, alpha=2.0 * rank, targets=BENT),
+    )
+
+
+def data_of(lesson: Lesson, rehearse: int) -> Tasks | Fewer:
+    """The new task, and the old ones in turn: at half the embedded model's own batches, and where
+    the sampler leads."""
+    if not rehearse:
+        return Tasks(mixtures=lesson.mixtures, bins=POCKET_BINS)
+    halves = {task: replace(old, documents=old.documents // 2) for task, old in OLD.items()}
+    old = in_turn(rehearsed(lesson), halves, lesson.turns, rehearse)
+    if not lesson.walked:
+        return Tasks(mixtures=(*lesson.mixtures, *old), bins=POCKET_BINS)
+    next_turns = (*lesson.turns[1:], lesson.turns[0])  # so that a step has two tasks, not one twice
+    return Fewer(
+        anchor=(*lesson.mixtures, *old),
+        walked=in_turn(staged(lesson.walked), WHOLE, next_turns, rehearse),
+        bins=POCKET_BINS,
+        passes=STUDENT_STEPS - 1,
+        certainty=0.0,
     )

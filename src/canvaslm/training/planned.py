@@ -123,11 +123,8 @@ def sizes_of(data: Data, config: ModelConfig) -> Sizes:
     if isinstance(data, Documents):
         length = data.canvas_length or config.canvas_length
         return Sizes(documents=data.documents, prompt=PROMPT, canvas=length, noises=data.noises)
-    if isinstance(data, Tasks) and data.mixtures:
+    if isinstance(data, Tasks | Fewer) and data.mixtures:
         return largest(size for mixture in data.mixtures for size in sizes_of_mixture(mixture))
-    if isinstance(data, Fewer):
-        mixtures = (*data.anchor, *data.walked)
-        return largest(size for mixture in mixtures for size in sizes_of_mixture(mixture))
     if isinstance(data, Puzzles):
         return largest(size for stage in data.stages for size in sizes_of_stage(stage, config))
     return Sizes(documents=1, prompt=PROMPT, canvas=config.canvas_length)

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from canvaslm.errors import TrainingError
 from canvaslm.model.transformer import Attend, Transformer
 from canvaslm.training.cut import part_of
-from canvaslm.training.data.batch import Batch, Micro
+from canvaslm.training.data.batch import Micro
 from canvaslm.training.learner import Learner
 from canvaslm.training.trainer import STOPS
 
@@ -155,14 +155,6 @@ class Shards(Replicas):
                 part.set_force_sum_reduction_for_comms(True)
         hide_attend(learner.model)
         return learner
-
-    def share(self, micros: Sequence[Micro]) -> Sequence[Micro]:
-        if any(type(micro.batch).after is not Batch.after for micro in micros):
-            raise TrainingError(
-                "batches made of the model's own outputs (Puzzles, Fewer) take another number of "
-                "passes in each process, which cannot be sharded: train without --sharded"
-            )
-        return super().share(micros)
 
     def whole(self, tensor: Tensor) -> Tensor:
         return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

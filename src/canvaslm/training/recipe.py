@@ -10,6 +10,7 @@ from canvaslm.model.config import ModelConfig
 from canvaslm.text.tokenizer import Tokenizer
 from canvaslm.training.data.batch import Feed
 from canvaslm.training.data.tasks import Mixture, Tasks
+from canvaslm.training.distil.data import Fewer
 from canvaslm.training.optimise.choose import MuonAdamW, Optimise
 from canvaslm.training.optimise.schedule import Schedule, Trapezoid
 from canvaslm.training.part import Everything, Part
@@ -84,7 +85,7 @@ class Recipe:
                 f"an adapter says nothing of steps, so max_steps={self.start.max_steps} would have "
                 "no effect: leave it out, or use part=Everything()"
             )
-        if isinstance(self.data, Tasks) and isinstance(self.part, Everything):
+        if isinstance(self.data, Tasks | Fewer) and isinstance(self.part, Everything):
             for mixture in self.data.mixtures:
                 if mixture.held:
                     raise TrainingError(

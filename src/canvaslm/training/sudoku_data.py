@@ -66,6 +66,8 @@ class Puzzles:
 class GridFeed:
     """The feed of `Puzzles`; each batch is a pure function of seed and step."""
 
+    own = True
+
     def __init__(
         self, puzzles: Puzzles, tokenizer: Tokenizer, config: ModelConfig, *, seed: int
     ) -> None:

@@ -60,6 +60,11 @@ class Trainer:
             raise TrainingError("PyTorch's Adafactor cannot be sharded: take AdamW or MuonAdamW")
         self.model = recipe.start.network(tokenizer, seed=recipe.seed)
         self.feed = recipe.data.open(tokenizer, self.model.config, seed=recipe.seed)
+        if self.group.sharded and self.feed.own:
+            raise TrainingError(
+                "batches made of the model's own outputs (Puzzles, Fewer) take another number of "
+                "passes in each process, which cannot be sharded: train without --sharded"
+            )
         self.parameters = dict(recipe.part.prepare(self.model, seed=recipe.seed))
         self.model.to(device)
         if way == "compiled":

@@ -86,6 +86,11 @@ class Feed(Protocol):
         """Differs where the data differ; a run goes on with the data it was started with."""
         ...
 
+    @property
+    def own(self) -> bool:
+        """Whether any batch, of whatever step, is made of the model's own outputs."""
+        ...
+
     def micros(self, step: int) -> list[Micro]:
         """The micro-batches of one optimiser step; their gradients add up."""
         ...

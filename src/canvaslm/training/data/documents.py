@@ -80,6 +80,8 @@ class Stream:
         if not len(self.order):
             raise TrainingError(f"all {aside} examples are held out: give more, or hold out less")
 
+    own = False
+
     @property
     def fingerprint(self) -> str:
         return "/".join(source.fingerprint for source in self.sources)

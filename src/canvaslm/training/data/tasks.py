@@ -123,7 +123,7 @@ class Tasks:
 class Corpus:
     """The feed of `Tasks`; each batch is a pure function of (seed, step, mixture)."""
 
-    fingerprint = "tasks"
+    fingerprint, own = "tasks", False
 
     def __init__(self, tasks: Tasks, tokenizer: Tokenizer, *, seed: int) -> None:
         self.tasks, self.tokenizer, self.seed = tasks, tokenizer, seed

@@ -41,8 +41,9 @@ class Fewer:
     would be after 0 to `passes` steps, uniformly, of the model that is learning.
 
     taught     files of a teacher's answers (`taught.py`) by task: targets of the walked canvases
-               instead of the task's own
-    certainty  nats that a nat of doubt costs where the likeliest token of a walked canvas is right
+               instead of the task's own, unless they are held
+    certainty  nats that a nat of doubt costs where the likeliest token of a walked canvas is right,
+               unless it is held
     """
 
     anchor: tuple[Mixture, ...]
@@ -66,21 +67,27 @@ class Fewer:
                 "walked canvases begin as pure noise, so nothing on them is given: leave "
                 "pinned_share and suffix_share of their mixtures 0"
             )
-        if any(mixture.held for mixture in self.walked):
+        if self.certainty and self.walked and all(mixture.held for mixture in self.walked):
             raise TrainingError(
-                "walked canvases are the model's own, so there is nothing to hold it to: leave "
-                "held of their mixtures 0, or move them to `anchor`"
+                f"certainty={self.certainty!r} would have no effect, as every walked mixture is "
+                "held to the base: set it to 0"
             )
         if self.sampler.skip is not None or self.sampler.hold is not None:
             raise TrainingError(
                 "a walk computes all positions in every pass and holds none: leave skip and hold "
                 f"of the sampler None, got {self.sampler.skip!r} and {self.sampler.hold!r}"
             )
-        if unused := set(self.taught) - {task for mixture in self.walked for task in mixture.tasks}:
+        learning = [mixture for mixture in self.walked if not mixture.held]
+        if unused := set(self.taught) - {task for mixture in learning for task in mixture.tasks}:
             raise TrainingError(
                 f"answers to {', '.join(sorted(unused))} are never learnt, as no walked mixture "
-                "has that task: add one, or leave the file out"
+                "that is not held has that task: add one, or leave the file out"
             )
+
+    @property
+    def mixtures(self) -> tuple[Mixture, ...]:
+        """All of them."""
+        return (*self.anchor, *self.walked)
 
     def open(self, tokenizer: Tokenizer, config: ModelConfig, *, seed: int) -> Feed:
         """What draws the batches. Raises TrainingError for a teacher's file that cannot be used."""
@@ -94,7 +101,7 @@ class FewerFeed:
     def __init__(
         self, data: Fewer, tokenizer: Tokenizer, config: ModelConfig, *, seed: int
     ) -> None:
-        self.data, self.seed = data, seed
+        self.data, self.seed, self.own = data, seed, bool(data.walked)
         self.rules = Rules(
             sampler=data.sampler, vocab_size=config.vocab_size, certainty=data.certainty
         )
@@ -125,8 +132,7 @@ class FewerFeed:
         def integers(below: int) -> torch.Tensor:
             return torch.randint(below, (len(batch.clean_RL),), generator=generator)
 
-        settings: dict[str, Any] = batch.tensors | {
-            "weight": batch.weight,
+        settings: dict[str, Any] = vars(batch) | {
             "seed_R": integers(2**62),
             "steps_R": integers(self.data.passes + 1),
             "sighted_R": torch.zeros_like(batch.sighted_R),

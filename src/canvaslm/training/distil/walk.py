@@ -36,13 +36,15 @@ class WalkedBatch(Batch):
     steps_R    passes that a canvas has had when it is learnt from; 0: pure noise. One that settles
                before is learnt from as it was in its last pass
     before     the canvases with a pass behind them, and the logits [r, L, V] of that pass, after
-               temperature; None: not walked yet
+               temperature; None: no pass is behind any
+    arrived    whether they have been walked
     """
 
     seed_R: Tensor
     steps_R: Tensor
     rules: Rules
     before: tuple[Tensor, Tensor] | None = None
+    arrived: bool = False
 
     @property
     def certainty(self) -> float:
@@ -54,13 +56,16 @@ class WalkedBatch(Batch):
 
     @torch.no_grad()
     def after(self, guess: Guess) -> Batch:
-        """The same with every canvas, and what it is conditioned on, where its steps led."""
+        """The same with every canvas, and what it is conditioned on, where its steps led; once
+        there, it stays."""
+        if self.arrived:
+            return self
         walk = Walk(self, guess)
         walk.run()
         told = sorted(walk.told.items())
         rows = torch.tensor([row for row, _ in told], device=self.clean_RL.device)
         before = (rows, torch.stack([logits for _, logits in told])) if told else None
-        return replace(self, noised_RL=walk.canvas_RL, before=before)
+        return replace(self, noised_RL=walk.canvas_RL, before=before, arrived=True)
 
 
 class Walk:
