@@ -13,7 +13,7 @@ from canvaslm.text.tokenizer import Tokenizer
 from canvaslm.training.board import TensorBoard
 from canvaslm.training.files import rewind
 from canvaslm.training.loop import train
-from canvaslm.training.plot import plot_losses
+from canvaslm.training.plot import curves, plot_losses
 from canvaslm.training.speed import bfloat16_gain, operations, peak, torch_speed
 from canvaslm.training.trainer import Trainer
 
@@ -59,6 +59,19 @@ def test_losses_are_drawn(tmp_path: Path) -> None:
     png, svg = plot_losses(tmp_path)
     assert png.read_bytes().startswith(b"\x89PNG")
     assert "<svg" in svg.read_text()
+
+
+def test_a_panel_holds_the_losses_of_a_mixture_that_were_any(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    records = [
+        {"step": n, "ask/canvas": 0.5, "ask/causal": 0.0, "ask, walked/canvas": n, "seconds": 1.0}
+        for n in range(2)
+    ]
+    log.write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert curves(log) == {
+        "ask": {"canvas": [(0, 0.5), (1, 0.5)]},
+        "ask, walked": {"canvas": [(0, 0), (1, 1)]},
+    }
 
 
 @pytest.mark.skipif(BOARD, reason="tensorboard is installed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,24 +12,34 @@ from canvaslm.errors import TrainingError
 from canvaslm.training.files import storing
 
 SMOOTH = 50  # points that a line is averaged into
+COLUMNS = 4  # of panels
+COLOURS = {"canvas": "tab:blue", "causal": "tab:orange"}
 
 
 def can_plot() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def curves(log: Path) -> dict[str, list[tuple[float, float]]]:
-    """(step, value) of every loss in a log, by name."""
-    found: dict[str, list[tuple[float, float]]] = {}
+Points = list[tuple[float, float]]
+
+
+def curves(log: Path) -> dict[str, dict[str, Points]]:
+    """(step, value) of every loss in a log, by mixture and kind; what is 0 throughout is none."""
+    found: dict[str, dict[str, Points]] = {}
     for line in log.read_text("utf-8").splitlines():
         record = json.loads(line)
         for name, value in record.items():
-            if name.endswith(("/causal", "/canvas")) or name == "held_out/loss":
-                found.setdefault(name, []).append((record["step"], value))
-    return found
+            mixture, _, kind = name.rpartition("/")
+            if kind in ("causal", "canvas") or name == "held_out/loss":
+                found.setdefault(mixture, {}).setdefault(kind, []).append((record["step"], value))
+    some = {
+        mixture: {kind: points for kind, points in kinds.items() if any(y for _, y in points)}
+        for mixture, kinds in found.items()
+    }
+    return {mixture: kinds for mixture, kinds in some.items() if kinds}
 
 
-def thin(points: list[tuple[float, float]]) -> Iterable[tuple[float, float]]:
+def thin(points: Points) -> Iterable[tuple[float, float]]:
     """Means of neighbours, so that a long run is a line and not a cloud."""
     size = max(1, len(points) // SMOOTH)
     for start in range(0, len(points), size):
@@ -37,23 +48,37 @@ def thin(points: list[tuple[float, float]]) -> Iterable[tuple[float, float]]:
 
 
 def plot_losses(folder: Path) -> list[Path]:
-    """Draw `folder/log.jsonl`. Raises TrainingError without matplotlib, or where no step ran."""
+    """Draw `folder/log.jsonl`, a panel for each mixture.
+
+    Raises TrainingError without matplotlib, or where no step ran.
+    """
     if not can_plot():
         raise TrainingError("plots need matplotlib: pip install 'canvaslm[train]'")
     drawn = curves(folder / "log.jsonl") if (folder / "log.jsonl").is_file() else {}
     if not drawn:
         raise TrainingError(f"{folder} has no log.jsonl with losses: nothing to draw")
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    for name, points in sorted(drawn.items()):
-        whole = name.startswith("held_out")
-        xs, ys = zip(*(points if whole else thin(points)), strict=True)
-        axes.plot(xs, ys, label=name, marker="o" if whole else None, markersize=3)
-    axes.set(xlabel="step", ylabel="nats per token", ylim=(0, None))
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    columns = min(COLUMNS, len(drawn))
+    rows = math.ceil(len(drawn) / columns)
+    figure = Figure(figsize=(max(6, 3.2 * columns), 2.2 * rows + 0.6), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, squeeze=False).flatten()
+    for panel, (mixture, kinds) in zip(panels, sorted(drawn.items()), strict=False):
+        for kind, points in sorted(kinds.items()):
+            whole = kind not in COLOURS
+            xs, ys = zip(*(points if whole else thin(points)), strict=True)
+            panel.plot(xs, ys, color=COLOURS.get(kind), marker="o" if whole else None, markersize=3)
+        panel.set(title=mixture, ylim=(0, None))
+        panel.grid(alpha=0.3)
+    for panel in panels[len(drawn) - columns : len(drawn)]:
+        panel.tick_params(labelbottom=True)
+    for panel in panels[len(drawn) :]:
+        panel.set_visible(False)
+    lines = [Line2D([], [], color=colour, label=kind) for kind, colour in COLOURS.items()]
+    figure.legend(handles=lines, loc="outside upper right", ncols=len(lines), fontsize="small")
+    figure.supylabel("nats per token, as often as they count")
+    figure.supxlabel("step")
     paths = [folder / "loss.png", folder / "loss.svg"]
     for path in paths:
         with storing(path):
