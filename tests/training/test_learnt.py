@@ -1,5 +1,6 @@
 """The recipes that teach the embedded model a new task, and rehearse the old ones."""
 
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+import canvaslm
+from canvaslm.engine.loading import POCKET
+from canvaslm.engine.params import Params
 from canvaslm.errors import TrainingError
-from canvaslm.tasks import LEARNT, TASKS
+from canvaslm.tasks import LEARNT, TASKS, get
 from canvaslm.training.data.tasks import Mixture, Tasks, name_of
 from canvaslm.training.distil.data import Fewer
 from canvaslm.training.learnt import BENT, LESSONS, Held, learnt
@@ -100,10 +104,6 @@ def test_another_task_is_refused() -> None:
 
 
 def test_a_whole_answer_fits_a_canvas() -> None:
-    import random
-
-    from canvaslm.tasks import get
-
     for name, lesson in LESSONS.items():
         task, rng = get(name), random.Random(0)
         longest = max(len(task.sample(rng, split="train").answer) for _ in range(200))
@@ -139,6 +139,16 @@ def test_stages_that_cannot_follow_each_other_are_refused(
 ) -> None:
     with pytest.raises(TrainingError, match=reason):
         replace(LESSONS["star"], **change)
+
+
+def test_the_adapter_of_the_run_finds_held_out_paths() -> None:
+    folder = Path(__file__).parents[2] / "docs" / "star" / "model"
+    task, lm = get("star"), canvaslm.load(POCKET, adapter=folder)
+    rng = random.Random(5)
+    asked = [task.sample(rng, split="test", bin="3x3") for _ in range(8)]
+    told = [lm.generate(one.prompt, params=Params(seed=n)).text for n, one in enumerate(asked)]
+    right = [task.score(one, text).correct for one, text in zip(asked, told, strict=True)]
+    assert sum(right) >= 6
 
 
 def test_what_learns_is_an_adapter_and_it_changes_at_once() -> None:
