@@ -284,7 +284,7 @@ def data_of(lesson: Lesson, rehearse: int) -> Tasks | Fewer:
     old = in_turn(rehearsed(lesson), halves, lesson.turns, rehearse)
     if not lesson.walked:
         return Tasks(mixtures=(*lesson.mixtures, *old), bins=POCKET_BINS)
-    next_turns = (*lesson.turns[1:], lesson.turns[0])  # so that a step has two tasks, not one twice
+    next_turns = (*lesson.turns[1:], lesson.turns[0])  # no task twice in a step that has both
     return Fewer(
         anchor=(*lesson.mixtures, *old),
         walked=in_turn(staged(lesson.walked), WHOLE, next_turns, rehearse),

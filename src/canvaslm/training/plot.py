@@ -5,15 +5,19 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from canvaslm.errors import TrainingError
 from canvaslm.training.files import storing
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 SMOOTH = 50  # points that a line is averaged into
 COLUMNS = 4  # of panels
-COLOURS = {"canvas": "tab:blue", "causal": "tab:orange"}
+COLOURS = {"canvas": "tab:blue", "causal": "tab:orange", "loss": "tab:green"}
 
 
 def can_plot() -> bool:
@@ -57,6 +61,15 @@ def plot_losses(folder: Path) -> list[Path]:
     drawn = curves(folder / "log.jsonl") if (folder / "log.jsonl").is_file() else {}
     if not drawn:
         raise TrainingError(f"{folder} has no log.jsonl with losses: nothing to draw")
+    figure = figure_of(drawn)
+    paths = [folder / "loss.png", folder / "loss.svg"]
+    for path in paths:
+        with storing(path):
+            figure.savefig(path, dpi=120)
+    return paths
+
+
+def figure_of(drawn: Mapping[str, Mapping[str, Points]]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -65,22 +78,20 @@ def plot_losses(folder: Path) -> list[Path]:
     figure = Figure(figsize=(max(6, 3.2 * columns), 2.2 * rows + 0.6), layout="constrained")
     panels = figure.subplots(rows, columns, sharex=True, squeeze=False).flatten()
     for panel, (mixture, kinds) in zip(panels, sorted(drawn.items()), strict=False):
+        measured = mixture == "held_out"  # now and then, so each point is shown
         for kind, points in sorted(kinds.items()):
-            whole = kind not in COLOURS
-            xs, ys = zip(*(points if whole else thin(points)), strict=True)
-            panel.plot(xs, ys, color=COLOURS.get(kind), marker="o" if whole else None, markersize=3)
+            xs, ys = zip(*(points if measured else thin(points)), strict=True)
+            marker = "o" if measured else None
+            panel.plot(xs, ys, color=COLOURS[kind], marker=marker, markersize=3)
         panel.set(title=mixture, ylim=(0, None))
         panel.grid(alpha=0.3)
     for panel in panels[len(drawn) - columns : len(drawn)]:
         panel.tick_params(labelbottom=True)
     for panel in panels[len(drawn) :]:
         panel.set_visible(False)
-    lines = [Line2D([], [], color=colour, label=kind) for kind, colour in COLOURS.items()]
+    named = {kind for kinds in drawn.values() for kind in kinds}
+    lines = [Line2D([], [], color=COLOURS[kind], label=kind) for kind in COLOURS if kind in named]
     figure.legend(handles=lines, loc="outside upper right", ncols=len(lines), fontsize="small")
-    figure.supylabel("nats per token, as often as they count")
+    figure.supylabel("nats per token, times weight")
     figure.supxlabel("step")
-    paths = [folder / "loss.png", folder / "loss.svg"]
-    for path in paths:
-        with storing(path):
-            figure.savefig(path, dpi=120)
-    return paths
+    return figure
