@@ -73,6 +73,8 @@ def test_a_panel_holds_the_losses_of_a_mixture_that_were_any(tmp_path: Path) -> 
         "ask": {"canvas": [(0, 0.5), (1, 0.5)]},
         "ask, walked": {"canvas": [(0, 0), (1, 1)]},
     }
+    log.write_text(json.dumps({"step": 0, "ask/canvas": 0.0}) + "\n")  # an adapter's first step
+    assert curves(log) == {"ask": {"canvas": [(0, 0.0)]}}
 
 
 def test_each_mixture_has_a_panel_and_measurements_are_points() -> None:

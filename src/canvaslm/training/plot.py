@@ -28,7 +28,8 @@ Points = list[tuple[float, float]]
 
 
 def curves(log: Path) -> dict[str, dict[str, Points]]:
-    """(step, value) of every loss in a log, by mixture and kind; what is 0 throughout is none."""
+    """(step, value) of every loss in a log, by mixture and kind. A kind that is 0 throughout is
+    left out beside one that is not."""
     found: dict[str, dict[str, Points]] = {}
     for line in log.read_text("utf-8").splitlines():
         record = json.loads(line)
@@ -36,11 +37,11 @@ def curves(log: Path) -> dict[str, dict[str, Points]]:
             mixture, _, kind = name.rpartition("/")
             if kind in ("causal", "canvas") or name == "held_out/loss":
                 found.setdefault(mixture, {}).setdefault(kind, []).append((record["step"], value))
-    some = {
+    return {
         mixture: {kind: points for kind, points in kinds.items() if any(y for _, y in points)}
+        or kinds
         for mixture, kinds in found.items()
     }
-    return {mixture: kinds for mixture, kinds in some.items() if kinds}
 
 
 def thin(points: Points) -> Iterable[tuple[float, float]]:
@@ -70,6 +71,7 @@ def plot_losses(folder: Path) -> list[Path]:
 
 
 def figure_of(drawn: Mapping[str, Mapping[str, Points]]) -> Figure:
+    """A panel for each mixture, a line for each kind."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 

@@ -62,6 +62,8 @@ class Documents:
 class Stream:
     """The feed of `Documents`."""
 
+    own = False
+
     def __init__(
         self, documents: Documents, tokenizer: Tokenizer, config: ModelConfig, *, seed: int
     ) -> None:
@@ -79,8 +81,6 @@ class Stream:
         self.order = Order(self.ends[-1], seed=seed, held_out=aside)
         if not len(self.order):
             raise TrainingError(f"all {aside} examples are held out: give more, or hold out less")
-
-    own = False
 
     @property
     def fingerprint(self) -> str:
